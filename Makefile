@@ -1,0 +1,62 @@
+# make demo   sets up .venv and translates the samples with the embedded model
+# make test   the same environment plus the test tools: ruff, mypy, pytest
+# make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu   takes PyTorch's small CPU build
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PLUGINS := plugins/batchtrans-llama plugins/batchtrans-en-es plugins/batchtrans-subtitles
+PACKAGES := -e . $(addprefix -e ,$(PLUGINS))
+METADATA := constraints.txt setup.cfg pyproject.toml $(addsuffix /setup.cfg,$(PLUGINS))
+
+.PHONY: demo test clean
+
+demo: $(VENV)/.installed
+	@set -e; for run in \
+		"samples/input.po" \
+		"samples/input.csv --column name --column description" \
+		"samples/input.txt" \
+		"samples/input.srt"; do \
+		echo; echo "$$ batchtrans run $$run --to es"; \
+		$(BIN)/batchtrans run $$run --to es; \
+	done
+	@echo; echo "The translations, some lines of each; the alignment logs stand beside them:"
+	@for ending in po csv txt srt; do \
+		echo; echo "== samples/input.es.$$ending"; \
+		if [ $$ending = po ]; then sed -n '/^msgid "[^"]/,$$p' samples/input.es.po | head -n 12; \
+		else head -n 6 samples/input.es.$$ending; fi; \
+	done
+	@echo; ls -l samples/input.es.*
+
+test: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "batchtrans needs Python 3.10 or later; $(PYTHON) is older. Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(METADATA)
+	@echo "Installing batchtrans, its llama backend and the English-Spanish model into $(VENV)."
+	@echo "pip fetches about 60 packages. PyTorch is the large one: some 0.4 GB in all with its CPU build"
+	@echo "(make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu), some 3 GB with the CUDA build that"
+	@echo "pip takes by itself on Linux. On disk: 1.6 GB or 6 GB. The model itself is part of this checkout."
+	@$(PIP) $(PACKAGES)
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	@echo "Adding the test tools (about 60 MB)."
+	@$(PIP) -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) samples/*.es.*

@@ -1,0 +1,253 @@
+"""The alignment log: what became of every segment, appended before the output is written and never rewritten.
+
+The file is JSON Lines. A ``run`` line opens each run, one ``record`` line per part of a segment follows in groups (a
+group is one segment), and an ``end`` line with totals and the output's hash closes it. It is the only store of
+results: resuming, reusing, replaying and exporting all read it. ``docs/alignment-log.md`` has the schema.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from .errors import BatchtransError, UsageError
+from .textio import sync_directory
+
+SCHEMA = 1
+#: Statuses whose target stands in the output.
+WRITTEN = frozenset({"ok", "repaired", "fuzzy"})
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentRecord:
+    """One part of one plural form of one segment. Fields equal to their default are left out of the log.
+
+    ``source`` and ``target`` include the white space at the part's edges: the joined parts of a form are its text.
+    ``raw`` is the model's text before trimming and unmasking, where it differs from ``target``. ``tokens`` are those
+    in and out, ``logprob`` the mean and least natural log-probability, ``ms`` the batch's wall time.
+    """
+
+    segment: str
+    source: str
+    target: str = ""
+    status: str = "ok"
+    origin: str = "mt"
+    why: str = ""
+    form: int | None = None
+    forms: int = 1
+    part: int = 0
+    parts: int = 1
+    line: int = 0
+    span: tuple[int, int] = (0, 0)
+    key: str = ""
+    row: int | None = None
+    column: str = ""
+    context: str = ""
+    raw: str | None = None
+    masks: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    stop: str = ""
+    tokens: tuple[int, int] = (0, 0)
+    logprob: tuple[float, float] | None = None
+    confidence: float | None = None
+    alignment: tuple[tuple[int, int], ...] = ()
+    batch: int = 0
+    ms: float = 0.0
+
+    def to_json(self) -> bytes:
+        """One line of the log, without its line feed."""
+        values = {"type": "record", "segment": self.segment, "source": self.source}
+        for name, default in _DEFAULTS:
+            value = getattr(self, name)
+            if value != default:
+                values[name] = value
+        return orjson.dumps(values)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> AlignmentRecord:
+        """The record of one parsed line; keys of later schemas are ignored."""
+        known: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in cls.__dataclass_fields__:
+                known[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**known)
+
+
+_DEFAULTS = tuple(
+    (name, item.default)
+    for name, item in AlignmentRecord.__dataclass_fields__.items()
+    if name not in ("segment", "source")
+)
+
+
+@dataclass(slots=True)
+class Run:
+    """One run in a log: its ``run`` line, where its records begin and end in the file, its ``end`` line if any."""
+
+    header: dict[str, Any]
+    start: int
+    stop: int
+    end: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class History:
+    """What a log holds: its runs, and ``length``, the bytes up to the last whole group of records.
+
+    ``torn`` says how many bytes after that a killed writer left behind.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    length: int = 0
+    torn: int = 0
+
+    @property
+    def started_at(self) -> str | None:
+        """The time of the first run line, ISO 8601 in UTC: the only clock that outputs know."""
+        return self.runs[0].header["time"] if self.runs else None
+
+    def output_hashes(self) -> set[str]:
+        """SHA-256 of every output that a run in this log has finished."""
+        return {run.end["output"]["sha256"] for run in self.runs if run.end and run.end.get("output")}
+
+
+def read_history(path: Path) -> History:
+    """Read the frame of a log: run and end lines, and where the last whole group of records ends.
+
+    :raises BatchtransError: if the file is not an alignment log or of a later schema.
+    """
+    history = History()
+    if not path.exists():
+        return history
+    position, count = 0, 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            values = _parse(line, path)
+            position += len(line)
+            kind = values.get("type")
+            if kind == "record":
+                _require_run(history, path)
+                count = 0 if _closes_group(values) else count + 1
+            elif kind == "run":
+                if values.get("schema", 0) > SCHEMA:
+                    raise BatchtransError(f"{path} was written by a later version of batchtrans", "Update batchtrans.")
+                history.runs.append(Run(values, position, position))
+                count = 0
+            elif kind == "end":
+                _require_run(history, path).end = values
+                count = 0
+            if count == 0:
+                history.length = position
+                history.runs[-1].stop = position
+    history.torn = path.stat().st_size - history.length
+    return history
+
+
+def _parse(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        values = None
+    if not isinstance(values, dict) or values.get("type") not in ("run", "record", "end"):
+        raise BatchtransError(
+            f"{path} is not an alignment log", "Name another file with --log, or move this one out of the way."
+        )
+    return values
+
+
+def _require_run(history: History, path: Path) -> Run:
+    if not history.runs:
+        raise BatchtransError(f"{path} does not begin with a run line", "It is damaged; move it out of the way.")
+    return history.runs[-1]
+
+
+def _closes_group(values: Mapping[str, Any]) -> bool:
+    """Whether this record is the last part of the last form of its segment."""
+    last_part = values.get("part", 0) == values.get("parts", 1) - 1
+    return bool(last_part and (values.get("form") or 0) == values.get("forms", 1) - 1)
+
+
+def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
+    """The groups of records of one run, each the parts of all forms of one segment, in the order of the log."""
+    group: list[AlignmentRecord] = []
+    with path.open("rb") as file:
+        file.seek(run.start)
+        left = run.stop - run.start
+        while left > 0:
+            line = file.readline()
+            left -= len(line)
+            values = orjson.loads(line)
+            if values.get("type") != "record":
+                continue
+            group.append(AlignmentRecord.from_json(values))
+            if _closes_group(values):
+                yield group
+                group = []
+
+
+def forms_of(group: Iterable[AlignmentRecord], field_name: str = "target") -> tuple[str, ...]:
+    """The whole texts of a group, one per plural form, from its parts."""
+    texts: dict[int, str] = {}
+    for record in group:
+        texts[record.form or 0] = texts.get(record.form or 0, "") + getattr(record, field_name)
+    return tuple(texts[form] for form in sorted(texts))
+
+
+class AlignmentLog:
+    """An open log, appended to by one process at a time. Nothing is durable before :meth:`sync`.
+
+    ``history`` is what the log held when it was opened; what a killed run left after the last whole group is gone.
+
+    :raises UsageError: if another process has the log open, or ``path`` is no regular file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        created = not path.exists()
+        if not created and not path.is_file():
+            raise UsageError(f"{path} is not a file, so it cannot be a log")
+        self._file: IO[bytes] = path.open("w+b" if created else "r+b")
+        _lock(self._file, path)
+        self.history = read_history(path)
+        self._file.truncate(self.history.length)
+        self._file.seek(self.history.length)
+        if created:
+            sync_directory(path.parent)
+
+    def append(self, values: Mapping[str, Any]) -> None:
+        """A run or end line."""
+        self._file.write(orjson.dumps(values) + b"\n")
+
+    def write_group(self, records: Iterable[AlignmentRecord]) -> None:
+        """All records of one segment, in order of form and part."""
+        self._file.write(b"".join(record.to_json() + b"\n" for record in records))
+
+    def sync(self) -> None:
+        """Bring everything appended so far to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def position(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - Windows refuses a second writer by itself
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"another run is writing {path}", "Wait for it, or give this run another --log.") from None

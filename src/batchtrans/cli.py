@@ -1,0 +1,192 @@
+"""The command line: options in, errors and exit codes out. What the commands do stands in other modules."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import BatchtransError
+
+
+class _Terminated(BaseException):
+    """SIGTERM, raised so that files and logs are closed on the way out."""
+
+
+class _Group(click.Group):
+    """Subcommands from the ``batchtrans_commands`` hook; one is imported when it is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        from .plugins import registry
+
+        return list(registry().commands)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        from .plugins import registry, resolve
+
+        declared = registry().commands.get(name)
+        if declared is None:
+            return None
+        command = resolve(declared)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        from .plugins import registry
+
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, declared.summary) for name, declared in registry().commands.items()])
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="batchtrans")
+def group() -> None:
+    """Translate files in bulk on this machine, and change nothing else in them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code of ``batchtrans.errors``, 130 if interrupted, 143 if terminated."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        code = group.main(arguments, prog_name="batchtrans", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("batchtrans: interrupted; the same command goes on where this one stopped", err=True)
+        code = 130
+    except _Terminated:
+        code = 143
+    except BatchtransError as error:
+        _complain(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        code = 1
+    except OSError as error:
+        click.echo(f"batchtrans: error: {_os_message(error)}", err=True)
+        code = 1
+    return code if isinstance(code, int) else 0
+
+
+def _complain(error: BatchtransError) -> None:
+    click.echo(f"batchtrans: error: {error}", err=True)
+
+
+def _os_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--to", "target_lang", required=True, metavar="LANG", help="Language to translate into: es, pt_BR.")
+@click.option("--from", "source_lang", default="en", show_default=True, metavar="LANG", help="Language of the input.")
+@click.option("-o", "--output", metavar="FILE|DIR|-", help="Where to write; default: input.es.po beside input.po.")
+@click.option("--log", type=_PATH, metavar="FILE", help="Alignment log; default: OUTPUT.align.jsonl.")
+@click.option("--format", "format_name", metavar="NAME", help="File format; default: by the file's ending.")
+@click.option("--backend", "backend_name", metavar="NAME", help="What translates; default: llama.")
+@click.option("--model", metavar="ID|DIR", help="Base model; default: the installed one for the languages.")
+@click.option("--adapter", metavar="DIR", help="QLoRA adapter for the base model.")
+@click.option("--device", metavar="D", help="cpu, cuda, cuda:1; default: the best there is.")
+@click.option("-O", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the format or backend.")
+@click.option("--column", "columns", multiple=True, metavar="NAME|INDEX", help="CSV column to translate; repeatable.")
+@click.option("--into", metavar="append|replace|COLUMN", help="Where a CSV translation goes; default: append.")
+@click.option("--unit", type=click.Choice(["line", "paragraph"]), help="What is one text in a .txt; default: line.")
+@click.option("--redo", type=click.Choice(["new", "fuzzy", "all"]), default="new", show_default=True,
+              help="Which catalogue entries to translate: untranslated ones, fuzzy ones too, or all.")  # fmt: skip
+@click.option("--mark", type=click.Choice(["low", "all", "none"]), default="low", show_default=True,
+              help="Which translations to mark fuzzy: doubtful ones, all, none.")  # fmt: skip
+@click.option("--memory", type=_PATH, multiple=True, metavar="FILE",
+              help="Known translations (log, .po, .tmx, .csv) for equal source and context; repeatable.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Begin a new log and translate everything again.")
+@click.option("--overwrite", is_flag=True, help="Replace an output that was edited or is not ours.")
+@click.option("--in-place", is_flag=True, help="Replace the input itself; it is kept as NAME~.")
+@click.option("--force", is_flag=True, help="Go on where the file's language contradicts --to.")
+def run(**given: Any) -> None:
+    """Translate files. INPUT is a file, a directory, a glob, or - for standard input.
+
+    Writes each translation beside its input, with an alignment log beside that. The same command again goes on where
+    a killed run stopped, and translates only what is new.
+    """
+    from .running import run_command
+
+    sys_exit(run_command(given))
+
+
+def sys_exit(code: int) -> None:
+    """Leave the current command with this exit code."""
+    click.get_current_context().exit(code)
+
+
+@click.command()
+@click.argument("log", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-o", "--output", type=_PATH, metavar="FILE", help="Where to write; default: where the run wrote.")
+@click.option("--input", "source", type=_PATH, metavar="FILE", help="The run's input, if it was moved.")
+@click.option("--overwrite", is_flag=True, help="Replace an output that was edited or is not ours.")
+def replay(log: Path, output: Path | None, source: Path | None, overwrite: bool) -> None:
+    """Write an output again from its alignment LOG, without a model."""
+    from .running import replay_command
+
+    sys_exit(replay_command(log, output, source, overwrite))
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--to", "target_lang", default="es", metavar="LANG", help="Language of a file that does not say it.")
+@click.option("--format", "format_name", metavar="NAME", help="File format; default: by the file's ending.")
+@click.option("-O", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the format.")
+@click.option("--column", "columns", multiple=True, metavar="NAME|INDEX", help="CSV source column; repeatable.")
+@click.option("--into", metavar="COLUMN", help="CSV column with the translation; default: NAME_es.")
+def check(files: tuple[Path, ...], **given: Any) -> None:
+    """Judge the translations in FILES (catalogues, tables, alignment logs) without a model.
+
+    Exits 1 if any text breaks a rule that a program relies on: placeholders, newlines, tags. Doubts alone exit 0.
+    """
+    from .running import check_command
+
+    sys_exit(check_command(files, given))
+
+
+@click.command("plugins")
+def plugins_command() -> None:
+    """List the formats, backends, models, checks and commands that are installed, and what is broken."""
+    from .plugins import KINDS, registry
+
+    found = registry()
+    for kind in KINDS:
+        for name, declared in getattr(found, kind).items():
+            endings = f" ({' '.join(declared.extensions)})" if declared.extensions else ""
+            click.echo(f"{kind[:-1]:8} {name:12} {declared.summary}{endings} [{found.origin[kind, name]}]")
+            for option, help_text in declared.options.items():
+                click.echo(f"{'':21} -O {option}=...  {help_text}")
+    for name, why in found.broken.items():
+        click.echo(f"broken   {name:12} {why}")
+
+
+@click.command()
+def doctor() -> None:
+    """Say what this machine can run: versions, devices, models, and what to install for more."""
+    from .doctor import examine
+
+    for line in examine():
+        click.echo(line)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Reading a table without losing a character: records as raw cells, exactly as the stdlib's ``csv`` would part them.
+
+A record's raw cells, joined by the delimiter, and its line end are the text it was read from. Cells are decoded one
+by one, only where somebody wants to know what they say.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ..errors import FormatError
+from ..textio import undecodable
+
+CHUNK = 1 << 18
+#: A quoted cell beyond this is taken for one whose closing quote is missing; it bounds the memory that takes.
+LONGEST_RECORD = 1 << 26
+_BREAK = re.compile(r"\r\n|\n|\r")
+_DELIMITERS = ",;\t|"
+
+
+class Dialect(NamedTuple):
+    """How cells are parted; an empty ``quotechar`` or ``escapechar`` means that there is none."""
+
+    delimiter: str = ","
+    quotechar: str = '"'
+    escapechar: str = ""
+
+
+class Record(NamedTuple):
+    """One record: its text with the line end, its raw cells (none in a blank line), its line end, and how many line
+    ends its text has."""
+
+    text: str
+    cells: list[str]
+    end: str
+    breaks: int
+
+
+class Unterminated(Exception):
+    """A quoted cell that begins at ``position`` has no closing quote."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class Scanner:
+    """Parts text into records and cells by one dialect, reads what a cell says and writes one."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        delimiter, quote, escape = (re.escape(character) for character in dialect)
+        text = rf"[^{delimiter}\r\n{escape}]*"
+        plain = rf"{text}(?:{escape}.{text})*" if escape else text
+        self._simple_line = re.compile(rf"([^\r\n{quote}{escape}]*)(\r\n|\n|\r)")
+        self._plain = re.compile(plain, re.DOTALL)
+        self._needs_quotes = re.compile(rf"[{delimiter}\r\n{quote}]")
+        self._needs_escape = re.compile(rf"[{delimiter}\r\n{escape}]")
+        self._pair: re.Pattern[str] | None = None
+        if escape:
+            self._pair = re.compile(rf"{escape}(.)|{quote}({quote})" if quote else rf"{escape}(.)", re.DOTALL)
+        self._quoted: re.Pattern[str] | None = None
+        if quote:
+            inside = rf"[^{quote}{escape}]*"
+            pair = rf"(?:{quote}{quote}|{escape}.)" if escape else quote * 2
+            # What follows a closing quote belongs to the cell; its first character is never an escape.
+            tail = rf"(?:[^{delimiter}\r\n]{plain})?"
+            quoted = rf"{quote}({inside}(?:{pair}{inside})*){quote}(?!{quote})({tail})"
+            self._quoted = re.compile(quoted, re.DOTALL)
+
+    def record(self, text: str, position: int, final: bool) -> Record | None:
+        """The record at ``position``, or ``None`` if the text ends before it does; ``final``: no more text follows.
+
+        :raises Unterminated: if a quoted cell is still open at the end of the final text.
+        """
+        match = self._simple_line.match(text, position)
+        if match is None:
+            return self._any_record(text, position, final)
+        whole, body, end = match.group(0, 1, 2)
+        if end == "\r" and match.end() == len(text) and not final:
+            return None  # the line feed of a CR LF pair may follow
+        return Record(whole, body.split(self.dialect.delimiter) if body else [], end, 1)
+
+    def _any_record(self, text: str, position: int, final: bool) -> Record | None:
+        cells: list[str] = []
+        start = position
+        while True:
+            until = self._cell_end(text, start, final)
+            if until is None or (until == len(text) and not final):
+                return None
+            cells.append(text[start:until])
+            if not text.startswith(self.dialect.delimiter, until):
+                break
+            start = until + 1
+        match = _BREAK.match(text, until)
+        end = match.group() if match else ""
+        following = until + len(end)
+        if end == "\r" and following == len(text) and not final:
+            return None
+        whole = text[position:following]
+        return Record(whole, [] if cells == [""] else cells, end, len(_BREAK.findall(whole)))
+
+    def _cell_end(self, text: str, start: int, final: bool) -> int | None:
+        quote, escape = self.dialect.quotechar, self.dialect.escapechar
+        pattern = self._quoted if self._quoted and text.startswith(quote, start) else self._plain
+        match = pattern.match(text, start)
+        if match is None:
+            if final:
+                raise Unterminated(start)
+            return None
+        until = match.end()
+        if escape and text.startswith(escape, until):  # an escape at the very end of the text
+            return until + 1 if final else None
+        return until
+
+    def is_quoted(self, cell: str) -> bool:
+        """Whether a raw cell stands in quotes."""
+        quote = self.dialect.quotechar
+        return bool(quote) and cell.startswith(quote)
+
+    def value(self, cell: str) -> str:
+        """What a raw cell says."""
+        quote = self.dialect.quotechar
+        if self._quoted and cell.startswith(quote):
+            match = self._quoted.match(cell)
+            assert match is not None
+            inside, tail = match.groups()
+            if self._pair:
+                return self._unescape(inside) + tail[:1] + self._unescape(tail[1:])
+            return str(inside.replace(quote * 2, quote) + tail)
+        return self._unescape(cell) if self._pair else cell
+
+    def _unescape(self, text: str) -> str:
+        assert self._pair is not None
+        return self._pair.sub(lambda match: match[match.lastindex or 0], text)
+
+    def cell(self, text: str, quoted: bool) -> str:
+        """A raw cell that says ``text``, in quotes if asked for or needed."""
+        _, quote, escape = self.dialect
+        if not quote:
+            return self._needs_escape.sub(lambda match: escape + match[0], text)
+        if escape:
+            text = text.replace(escape, escape * 2)
+        if quoted or self._needs_quotes.search(text):
+            return quote + text.replace(quote, quote * 2) + quote
+        return text
+
+    def can_hold(self, text: str) -> bool:
+        """Whether a cell can say ``text``: without quotes and escapes, not every text has a form."""
+        return bool(self.dialect.quotechar or self.dialect.escapechar) or not self._needs_quotes.search(text)
+
+    def records(self, read: Callable[[int], str], path: Path) -> Iterator[Record]:
+        """All records of a text that ``read`` gives piece by piece, about as many characters as asked for.
+
+        :raises FormatError: for a quoted cell without end, naming the line where it begins.
+        """
+        text, position, line, final = "", 0, 1, False
+        while True:
+            try:
+                found = self.record(text, position, final) if position < len(text) else None
+            except Unterminated as error:
+                start = line + len(_BREAK.findall(text, position, error.position))
+                raise _no_closing_quote(path, start) from None
+            if found is not None:
+                yield found
+                line += found.breaks
+                position += len(found.text)
+                continue
+            if final:
+                return
+            rest = text[position:]
+            if len(rest) > LONGEST_RECORD:
+                raise _no_closing_quote(path, line, f" in {LONGEST_RECORD >> 20} Mi characters")
+            # Asking for as much again keeps the work linear however long a record grows.
+            more = read(max(CHUNK, len(rest)))
+            text, position, final = rest + more, 0, not more
+
+
+def _no_closing_quote(path: Path, line: int, within: str = "") -> FormatError:
+    return FormatError(
+        f"a quoted cell that begins here has no closing quote{within}",
+        path=path,
+        line=line,
+        hint="Name the character around cells with -O quotechar=..., or none with -O quotechar= .",
+    )
+
+
+class TextReader:
+    """Decoded text of an open file, checked to be the very bytes it came from.
+
+    Used as the ``read`` of :meth:`Scanner.records`.
+    """
+
+    def __init__(self, file: IO[bytes], path: Path, encoding: str) -> None:
+        self._file = file
+        self._path = path
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+
+    def __call__(self, size: int) -> str:
+        """The next text, not empty before the end of the file.
+
+        :raises FormatError: at the first byte that does not decode, naming its offset.
+        """
+        text, data = "", b"-"
+        while not text and data:
+            held = self._decoder.getstate()[0]
+            data = self._file.read(size)
+            try:
+                text = self._decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                offset = self._file.tell() - len(error.object) + error.start
+                raise undecodable(self._path, self._encoding, offset, error.object[error.start]) from None
+            consumed = held + data
+            left = self._decoder.getstate()[0]
+            if text.encode(self._encoding) != consumed[: len(consumed) - len(left)]:
+                raise FormatError(
+                    f"some bytes do not come back the same from {self._encoding}",
+                    path=self._path,
+                    hint="Convert the file to UTF-8 first.",
+                )
+        return text
+
+
+def sniff(sample: str, complete: bool, names: Sequence[str], quotechar: str, escapechar: str) -> str:
+    """The delimiter of a table, judged by its first lines.
+
+    Taken is the one of comma, semicolon, tab and bar that parts the first record so that every column asked for by
+    name is there, then the one by which most records have as many cells as the first one, then the one that gives
+    most cells. A table of one column is read with commas. ``complete`` says that the sample is the whole text.
+    """
+    best, best_rank = ",", (0, 0.0, 0)
+    for delimiter in _DELIMITERS:
+        scanner = Scanner(Dialect(delimiter, quotechar, escapechar))
+        rows = list(_sample_rows(scanner, sample, complete))
+        if not rows or len(rows[0]) < 2:
+            continue
+        header = {scanner.value(cell) for cell in rows[0]}
+        alike = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+        rank = (sum(name in header for name in names), round(alike, 2), len(rows[0]))
+        if rank > best_rank:
+            best, best_rank = delimiter, rank
+    return best
+
+
+def _sample_rows(scanner: Scanner, sample: str, complete: bool) -> Iterator[list[str]]:
+    position = 0
+    while position < len(sample):
+        try:
+            found = scanner.record(sample, position, complete)
+        except Unterminated:
+            return
+        if found is None:
+            return
+        position += len(found.text)
+        if found.cells:
+            yield found.cells

@@ -1,0 +1,158 @@
+"""From the inputs on the command line to jobs: which files, in which format, to which outputs and logs.
+
+All that can be refused without reading a document is refused here, before any work.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .alignment import read_history
+from .errors import OutputConflict, UsageError
+from .pipeline import Job
+from .plugins import Registry
+from .textio import sha256_file
+
+LOG_SUFFIX = ".align.jsonl"
+
+
+def plan(
+    inputs: Sequence[str],
+    target_lang: str,
+    registry: Registry,
+    *,
+    format_name: str | None = None,
+    output: str | None = None,
+    log: Path | None = None,
+    in_place: bool = False,
+) -> list[Job]:
+    """The jobs for files, directories and globs, in the order given.
+
+    :raises UsageError: for an input that is not there, a file of no known format, or two inputs with one output.
+    """
+    found = list(_expand(inputs, target_lang, registry, format_name))
+    if not found:
+        raise UsageError("no input files", f"Name a file, or a directory with {_known_endings(registry)} files.")
+    if log is not None and len(found) > 1:
+        raise UsageError("--log names one log, but there are several inputs", "Leave it out: each output gets its own.")
+    if in_place and output is not None:
+        raise UsageError("--in-place and -o exclude each other")
+    jobs = []
+    for source, relative in found:
+        name = format_name or _format_of(source, registry)
+        destination = source if in_place else _destination(source, relative, output, target_lang, len(found) > 1)
+        journal = log or destination.with_name(destination.name + LOG_SUFFIX)
+        jobs.append(Job(str(source), source, destination, journal, name, in_place))
+    _refuse_collisions(jobs)
+    return jobs
+
+
+def _expand(
+    inputs: Sequence[str], target_lang: str, registry: Registry, format_name: str | None
+) -> Iterator[tuple[Path, Path]]:
+    """Each input file with its path below the directory it was found in."""
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if _is_candidate(file.relative_to(path), target_lang, registry) and file.is_file():
+                    yield file, file.relative_to(path)
+        elif path.exists():
+            yield path, Path(path.name)
+        elif any(character in text for character in "*?["):
+            matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
+            matches = [match for match in matches if match.is_file() and not _is_ours(match, target_lang)]
+            if not matches:
+                raise UsageError(f"nothing matches {text}")
+            yield from ((match, Path(match.name)) for match in matches)
+        else:
+            raise UsageError(f"there is no file {text}")
+
+
+def _is_candidate(path: Path, target_lang: str, registry: Registry) -> bool:
+    """Whether a file found in a directory is an input: of a known format, not hidden, and not an output of ours."""
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and registry.format_for(path.suffix) is not None and not _is_ours(path, target_lang)
+
+
+def _is_ours(path: Path, target_lang: str) -> bool:
+    return path.name.endswith((LOG_SUFFIX, "~")) or path.stem.endswith(f".{target_lang}")
+
+
+def _format_of(path: Path, registry: Registry) -> str:
+    name = registry.format_for(path.suffix)
+    if name is None:
+        raise UsageError(
+            f"{path}: no format reads {path.suffix or 'files without an ending'}",
+            f"Known endings: {_known_endings(registry)}. Name the format with --format {'|'.join(registry.formats)}.",
+        )
+    return name
+
+
+def _known_endings(registry: Registry) -> str:
+    return ", ".join(ending for declared in registry.formats.values() for ending in declared.extensions)
+
+
+def default_name(name: str, target_lang: str) -> str:
+    """``input.po`` becomes ``input.es.po``; a template becomes a catalogue: ``app.pot``, ``app.es.po``."""
+    stem, ending = os.path.splitext(name)
+    return f"{stem}.{target_lang}{'.po' if ending.lower() == '.pot' else ending}"
+
+
+def _destination(source: Path, relative: Path, output: str | None, target_lang: str, several: bool) -> Path:
+    name = default_name(source.name, target_lang)
+    if output is None:
+        return source.with_name(name)
+    path = Path(output)
+    if path.is_dir() or several or output.endswith(("/", os.sep)):
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"-o {output} is a file, but there are several inputs", "Name a directory.")
+        return path / relative.with_name(name)
+    return path
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    taken: dict[Path, Job] = {}
+    for job in jobs:
+        key = job.output.resolve()
+        if key in taken:
+            raise UsageError(
+                f"{taken[key].name} and {job.name} would both be written to {job.output}",
+                "Give them different outputs with -o, in runs of their own.",
+            )
+        taken[key] = job
+    sources = {job.source.resolve(): job for job in jobs}
+    for path, job in taken.items():
+        if path in sources and not job.in_place:
+            raise UsageError(
+                f"the output {job.output} is the input {sources[path].name}", "To replace an input, use --in-place."
+            )
+
+
+def refuse_foreign_outputs(jobs: Sequence[Job]) -> None:
+    """Refuse to overwrite an output that is not as a run of its log left it: edited since, or never ours.
+
+    :raises OutputConflict: naming what to do instead.
+    """
+    for job in jobs:
+        if job.in_place or not job.output.exists():
+            continue
+        if sha256_file(job.output) not in read_history(job.log).output_hashes():
+            raise OutputConflict(
+                f"{job.output} exists and is not what batchtrans wrote there (edited since, or from elsewhere)",
+                "Write elsewhere with -o, continue the file itself with --in-place, or replace it with --overwrite.",
+            )
+
+
+def set_aside(log: Path) -> Path | None:
+    """Rename a log to the first free ``LOG.1``, ``LOG.2`` ... so that a fresh one can begin; its new name."""
+    if not log.exists():
+        return None
+    number = 1
+    while (old := log.with_name(f"{log.name}.{number}")).exists():
+        number += 1
+    log.rename(old)
+    return old

@@ -1,0 +1,381 @@
+"""One document from input to output: translate into the log, write from the log, verify, put in place.
+
+The two passes meet in the alignment log alone, which is why a killed run goes on where it was and ``replay`` needs no
+model. Both read the file as a stream; neither holds more than a window of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from . import __version__
+from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
+from .checks import Check
+from .errors import BatchtransError, UsageError
+from .memory import Known, Memory, from_runs, load_memory
+from .output import merge, splice, verify
+from .textio import AtomicFile, sha256_file
+from .translator import REDO, Decision, Translator
+from .types import Backend, Document, Format, OpenOptions, Piece, Segment
+
+#: A window is what is sorted by length together: large enough to fill batches, small enough for memory.
+WINDOW_SEGMENTS = 4_096
+WINDOW_BYTES = 4 << 20
+#: How many untranslated segments an outcome names; the log has all of them.
+NAMED_PROBLEMS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is asked to do, the same for all of its documents."""
+
+    source_lang: str
+    target_lang: str
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    redo: str = "new"
+    mark: str = "low"
+    memory: tuple[Path, ...] = ()
+    force: bool = False
+
+    def open_options(self) -> OpenOptions:
+        return OpenOptions(self.source_lang, self.target_lang, self.values, self.force)
+
+    def for_log(self) -> dict[str, Any]:
+        """The part of the settings that decides texts, as it stands in the run line."""
+        return {
+            "redo": self.redo,
+            "mark": self.mark,
+            "values": {name: list(values) for name, values in sorted(self.values.items())},
+            "memory": [sha256_file(path) for path in self.memory],
+            "force": self.force,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One document to translate: ``source`` is read, ``output`` written, ``log`` appended to. ``name`` is what the
+    user called the input. With ``in_place`` the output is the input, which is kept as ``NAME~``; with ``to_stdout``
+    the output is a temporary file that is copied to standard output in the end."""
+
+    name: str
+    source: Path
+    output: Path
+    log: Path
+    format: str
+    in_place: bool = False
+    to_stdout: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one document. ``counts`` has the segments by status (ok, repaired, fuzzy, failed, skipped) and
+    by origin (``from mt`` ...); ``problems`` the first untranslated ones as (line, reason)."""
+
+    job: Job
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    edits: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    up_to_date: bool = False
+
+    def add(self, decision: Decision) -> None:
+        records = decision.records
+        statuses = {record.status for record in records}
+        status = next(name for name in ("failed", "fuzzy", "repaired", "ok", "skipped") if name in statuses)
+        self.counts["segments"] += 1
+        self.counts[status] += 1
+        if decision.written:
+            self.counts[f"from {records[0].origin}"] += 1
+        elif status == "failed" and len(self.problems) < NAMED_PROBLEMS:
+            why = next((record.why for record in records if record.why), "no reason given")
+            self.problems.append((decision.segment.location.line, why))
+
+
+class LazyBackend:
+    """A backend that is imported and started when the first document needs it, and then serves all of them."""
+
+    def __init__(self, create: Callable[[], Backend], source_lang: str, target_lang: str) -> None:
+        self._create = create
+        self._languages = source_lang, target_lang
+        self._backend: Backend | None = None
+        self.fingerprint: dict[str, Any] = {}
+
+    def get(self) -> Backend:
+        if self._backend is None:
+            backend = self._create()
+            self.fingerprint = dict(backend.start(*self._languages))
+            self._backend = backend
+        return self._backend
+
+    @property
+    def notes(self) -> list[str]:
+        """What the started backend wants the user to know."""
+        return list(getattr(self._backend, "notes", ()))
+
+    def stop(self) -> None:
+        if self._backend is not None:
+            self._backend.stop()
+
+
+@dataclass(slots=True)
+class _Journal:
+    """The log of one document during a run. ``run`` is the run that is written or, if ``resumed``, gone on with;
+    ``earlier`` are the runs before it; ``complete`` says that nothing is left to decide."""
+
+    log: AlignmentLog
+    run: Run
+    earlier: list[Run]
+    started_at: datetime
+    resumed: bool = False
+    complete: bool = False
+
+    def groups(self) -> Iterator[list[AlignmentRecord]]:
+        """The decisions of this run so far."""
+        return read_groups(self.log.path, Run(self.run.header, self.run.start, self.log.position()))
+
+
+def _open_journal(log: AlignmentLog, header: dict[str, Any]) -> _Journal:
+    """Go on with the last run of the log if it was the same and was killed or left nothing to try again; else begin
+    a new one."""
+    runs = log.history.runs
+    started_at = _moment(log.history.started_at or header["time"])
+    if runs and _same_run(runs[-1].header, header):
+        end = runs[-1].end
+        if end is None or not end["counts"].get("failed"):
+            return _Journal(log, runs[-1], runs[:-1], started_at, resumed=True, complete=end is not None)
+    log.append(header)
+    log.sync()
+    return _Journal(log, Run(header, log.position(), log.position()), runs, started_at)
+
+
+def windows(pieces: Iterable[Piece]) -> Iterator[list[Segment]]:
+    """The segments of a document in windows bounded by number and by bytes."""
+    window: list[Segment] = []
+    size = 0
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            continue
+        window.append(piece)
+        size += len(piece.raw) + sum(map(len, piece.source))
+        if len(window) >= WINDOW_SEGMENTS or size >= WINDOW_BYTES:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+def run_job(
+    job: Job,
+    opener: Format,
+    settings: Settings,
+    lazy: LazyBackend,
+    checks: Sequence[Check] = (),
+    progress: Callable[[int], object] = lambda count: None,
+) -> Outcome:
+    """Translate one document; ``progress`` is told how many more segments are decided.
+
+    :raises BatchtransError: if the document is refused; its output is then as it was before.
+    """
+    started = monotonic()
+    outcome = Outcome(job)
+    options = settings.open_options()
+    document = opener.open(job.source, options)
+    outcome.notes.extend(document.notes)
+    selected = REDO[settings.redo]
+    backend = None
+    if any(piece.state in selected for piece in document.pieces() if isinstance(piece, Segment)):
+        backend = lazy.get()
+    header = _run_header(document, job, settings, lazy.fingerprint if backend else {})
+    with closing(AlignmentLog(job.log)) as log, closing(Memory()) as memory:
+        if log.history.torn:
+            outcome.notes.append(f"{job.log}: dropped {log.history.torn} bytes that a killed run left unfinished")
+        journal = _open_journal(log, header)
+        if journal.complete and _stands(job, journal):
+            outcome.up_to_date = True
+            return outcome
+        _remember(memory, settings, journal, header)
+        changed = False
+        if not journal.complete:
+            translator = Translator(document, backend, memory, redo=settings.redo, mark=settings.mark, checks=checks)
+            changed = _translate(document, translator, journal, memory, outcome, progress)
+        if journal.resumed:  # what the killed run decided counts too
+            changed = _survey(document, journal, outcome)
+        _write(document, opener, options, job, journal, outcome, changed)
+    outcome.seconds = monotonic() - started
+    return outcome
+
+
+def replay_job(job: Job, opener: Format, options: OpenOptions) -> Outcome:
+    """Write an output again from the last run of its log, without a model.
+
+    :raises UsageError: if the log's run did not come to its end or belongs to another input.
+    """
+    started = monotonic()
+    outcome = Outcome(job)
+    document = opener.open(job.source, options)
+    with closing(AlignmentLog(job.log)) as log:
+        run = log.history.runs[-1]
+        if run.end is None:
+            raise UsageError(f"{job.log} ends in the middle of a run", "Let `batchtrans run` finish it first.")
+        if sha256_file(job.source) != run.header["input"]["sha256"]:
+            raise UsageError(
+                f"{job.source} is not the file that {job.log} was written for", "Give the input as it was then."
+            )
+        started_at = _moment(log.history.started_at or run.header["time"])
+        journal = _Journal(log, run, [], started_at, resumed=True, complete=True)
+        changed = _survey(document, journal, outcome)
+        _write(document, opener, options, job, journal, outcome, changed)
+    outcome.seconds = monotonic() - started
+    return outcome
+
+
+def _run_header(document: Document, job: Job, settings: Settings, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """The run line: everything that decides the output, so that two equal lines promise equal bytes."""
+    return {
+        "type": "run",
+        "schema": SCHEMA,
+        "tool": f"batchtrans {__version__}",
+        "time": _now(),
+        "input": {"path": job.name, "sha256": sha256_file(job.source)},
+        "output": str(job.output),
+        "format": job.format,
+        "encoding": document.encoding,
+        "from": settings.source_lang,
+        "to": settings.target_lang,
+        "backend": fingerprint,
+        "options": settings.for_log(),
+    }
+
+
+def _now() -> str:
+    """The time for a run line: SOURCE_DATE_EPOCH if set, else the clock; ISO 8601, UTC, whole seconds."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two run lines ask for the same thing; when, and by which path to the same bytes, does not matter."""
+
+    def essence(header: dict[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in header.items() if key not in ("time", "tool", "output")}
+        return {**rest, "input": header["input"]["sha256"]}
+
+    return essence(one) == essence(other)
+
+
+def _stands(job: Job, journal: _Journal) -> bool:
+    """Whether the output of a complete run is in place, byte for byte."""
+    assert journal.run.end is not None
+    return job.output.exists() and sha256_file(job.output) == journal.run.end["output"]["sha256"]
+
+
+def _remember(memory: Memory, settings: Settings, journal: _Journal, header: dict[str, Any]) -> None:
+    """Fill the memory as an uninterrupted run would have it: the user's files, earlier runs, this run so far."""
+    for path in settings.memory:
+        for (context, sources, targets), fuzzy in load_memory(path, settings.source_lang, settings.target_lang):
+            memory.add(context, sources, Known(targets, "memory", fuzzy))
+    # Another model's texts are not this model's: they are taken only where the user names the log with --memory.
+    same = [
+        run for run in journal.earlier if (run.header["backend"], run.header["to"]) == (header["backend"], header["to"])
+    ]
+    for (context, sources, targets), fuzzy in from_runs(journal.log.path, same):
+        memory.add(context, sources, Known(targets, "memory", fuzzy))
+    if journal.resumed:
+        for (context, sources, targets), fuzzy in from_runs(journal.log.path, [journal.run]):
+            memory.add(context, sources, Known(targets, "duplicate", fuzzy))
+        for group in journal.groups():
+            memory.settle(group[0].segment)
+
+
+def _translate(
+    document: Document,
+    translator: Translator,
+    journal: _Journal,
+    memory: Memory,
+    outcome: Outcome,
+    progress: Callable[[int], object],
+) -> bool:
+    """First pass: decide every segment that the journal has not, and log it. Whether any target changed."""
+    changed = False
+    for window in windows(document.pieces()):
+        if journal.resumed:
+            undecided = [segment for segment in window if not memory.settled(segment.id)]
+            progress(len(window) - len(undecided))
+            window = undecided
+        for decisions in translator.decide(window):
+            for decision in decisions:
+                journal.log.write_group(decision.records)
+                changed = changed or decision.changed
+                outcome.add(decision)
+            journal.log.sync()
+            progress(len(decisions))
+    return changed
+
+
+def _survey(document: Document, journal: _Journal, outcome: Outcome) -> bool:
+    """Count what the log says of every segment of the document. Whether any target changed."""
+    outcome.counts.clear()
+    outcome.problems.clear()
+    changed = False
+    for piece in merge(document, journal.groups()):
+        if not isinstance(piece, bytes):
+            outcome.add(piece)
+            changed = changed or piece.changed
+    return changed
+
+
+def _write(
+    document: Document,
+    opener: Format,
+    options: OpenOptions,
+    job: Job,
+    journal: _Journal,
+    outcome: Outcome,
+    changed: bool,
+) -> None:
+    """Second pass: splice, verify, close the run in the log, put the output in place."""
+    edits = document.finish(journal.started_at) if changed else ()
+    outcome.edits = [edit.why for edit in edits]
+    with AtomicFile(job.output) as output:
+        sha256, expected = splice(document, merge(document, journal.groups()), edits, output.file, changed=changed)
+        output.close()
+        verify(opener, output.path, options, expected)
+        if not journal.complete:
+            journal.log.append(
+                {
+                    "type": "end",
+                    "counts": dict(outcome.counts),
+                    "edits": outcome.edits,
+                    "output": {"path": str(job.output), "sha256": sha256},
+                }
+            )
+            journal.log.sync()
+        if job.in_place:
+            shutil.copy2(job.source, job.source.with_name(job.source.name + "~"))
+        output.commit()
+
+
+def last_run(log: Path) -> dict[str, Any]:
+    """The run line of the last run in a log.
+
+    :raises BatchtransError: if there is no such log or no run in it.
+    """
+    history = read_history(log)
+    if not history.runs:
+        raise BatchtransError(f"{log} holds no run", "Give the log of a finished `batchtrans run`.")
+    return history.runs[-1].header

@@ -1,0 +1,73 @@
+"""What the user is told: the bar while a run goes on, the summary after it, the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pipeline import Outcome
+
+
+class Progress:
+    """A bar of decided segments on standard error; silent where that is no terminal."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+        self._bar: Any = None
+
+    def begin(self, name: str, total: int) -> None:
+        if self.shown:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=name, unit=" segments", dynamic_ncols=True, file=sys.stderr)
+
+    def advance(self, count: int) -> None:
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+_ORIGINS = {
+    "from memory": "from memory",
+    "from duplicate": "repeated",
+    "from copy": "copied as they are",
+    "from pieces": "in pieces",
+    "from kept": "kept",
+}
+
+
+def summary(outcome: Outcome) -> str:
+    """What became of one document, in a few lines."""
+    counts, job = outcome.counts, outcome.job
+    lines = [f"{job.name} -> {'standard output' if job.to_stdout else job.output}"]
+    if outcome.up_to_date:
+        lines.append("  up to date: nothing to translate")
+    else:
+        written = sum(counts[status] for status in ("ok", "repaired", "fuzzy"))
+        details = [f"{counts[key]} {words}" for key, words in _ORIGINS.items() if counts[key]]
+        details += [f"{counts['repaired']} repaired"] if counts["repaired"] else []
+        details += [f"{counts['fuzzy']} doubtful"] if counts["fuzzy"] else []
+        line = f"  {counts['segments']} segments: {written} written"
+        line += f" ({', '.join(details)})" if details else ""
+        line += f", {counts['skipped']} not selected" if counts["skipped"] else ""
+        line += f", {counts['failed']} left untranslated" if counts["failed"] else ""
+        lines.append(f"{line}; {outcome.seconds:.1f} s")
+    lines += [f"  line {line}: left untranslated: {why}" for line, why in outcome.problems]
+    if counts["failed"] > len(outcome.problems):
+        lines.append(f"  and {counts['failed'] - len(outcome.problems)} more; the log has all of them")
+    lines += [f"  {edit}" for edit in outcome.edits]
+    lines += [f"  {note}" for note in outcome.notes]
+    if job.log.parent != job.output.parent or not job.to_stdout:  # the log of a bare - goes with its spool
+        lines.append(f"  log: {job.log}")
+    return "\n".join(lines)
+
+
+def exit_code(outcomes: Sequence[Outcome], refused: int) -> int:
+    """0 if every selected segment of every document is written, else 1."""
+    return 1 if refused or any(outcome.counts["failed"] for outcome in outcomes) else 0

@@ -1,0 +1,297 @@
+"""The commands that touch documents: from parsed options to outcomes, one refused file never stopping the others."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import checks as judges
+from . import jobs as planning
+from .alignment import forms_of, read_groups, read_history
+from .errors import BackendError, BatchtransError, FormatError, PluginError, UsageError
+from .forms import form_sources
+from .pipeline import Job, LazyBackend, Outcome, Settings, last_run, replay_job, run_job
+from .plugins import Registry, registry, resolve
+from .report import Progress, exit_code, summary
+from .types import Backend, Format, OpenOptions, Problem, Segment, State
+
+#: Options with a flag of their own that belong to the backend, and to the format.
+_BACKEND_FLAGS = ("model", "adapter", "device")
+_FORMAT_FLAGS = ("into", "unit")
+
+
+def run_command(given: Mapping[str, Any]) -> int:
+    """``batchtrans run`` with its parsed options; the exit code."""
+    found = registry()
+    _warn(found)
+    with ExitStack() as stack:
+        jobs = _plan(given, found, stack)
+        backend_name = _backend_name(given["backend_name"], found)
+        formats = {job.format: _format(job.format, found) for job in jobs}
+        values, backend_options = _options(given, found, list(formats), backend_name)
+        settings = Settings(
+            given["source_lang"],
+            given["target_lang"],
+            values,
+            given["redo"],
+            given["mark"],
+            given["memory"],
+            given["force"],
+        )
+        for path in settings.memory:
+            if not path.is_file():
+                raise UsageError(f"there is no memory file {path}")
+        jobs, refused = _openable(jobs, formats, settings)
+        if given["fresh"]:
+            for job in jobs:
+                planning.set_aside(job.log)
+        elif not given["overwrite"]:
+            planning.refuse_foreign_outputs(jobs)
+        lazy = LazyBackend(
+            lambda: _create_backend(backend_name, found, backend_options), settings.source_lang, settings.target_lang
+        )
+        stack.callback(lazy.stop)
+        outcomes, failures = _run_jobs(jobs, formats, settings, lazy, found)
+        for note in lazy.notes:
+            click.echo(note, err=True)
+        for outcome in outcomes:
+            if outcome.job.to_stdout:
+                _copy_to_stdout(outcome.job.output)
+        return exit_code(outcomes, refused + failures)
+
+
+def _warn(found: Registry) -> None:
+    for name, why in found.broken.items():
+        click.echo(f"batchtrans: warning: plugin {name} is skipped: {why}", err=True)
+
+
+def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> list[Job]:
+    """The jobs. Standard input is spooled to a file first, and standard output is one until it is whole."""
+    inputs, output, log = list(given["inputs"]), given["output"], given["log"]
+    format_name = given["format_name"]
+    if format_name is not None and format_name not in found.formats:
+        raise UsageError(f"there is no format {format_name!r}", f"Installed: {', '.join(found.formats)}.")
+    from_stdin = "-" in inputs
+    to_stdout = output == "-" or (from_stdin and output is None)
+    if (from_stdin or to_stdout) and len(inputs) > 1:
+        raise UsageError("- stands for one document; give the other inputs in runs of their own")
+    if not (from_stdin or to_stdout):
+        return planning.plan(
+            inputs,
+            given["target_lang"],
+            found,
+            format_name=format_name,
+            output=output,
+            log=log,
+            in_place=given["in_place"],
+        )
+    if given["in_place"]:
+        raise UsageError("--in-place needs a file, not -")
+    spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batchtrans-")))
+    if from_stdin:
+        format_name = format_name or "txt"
+        source = spool / "stdin"
+        with source.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        inputs = [str(source)]
+    target = str(spool / "stdout") if to_stdout else output
+    journal = log or (spool / "log" if to_stdout else None)
+    jobs = planning.plan(inputs, given["target_lang"], found, format_name=format_name, output=target, log=journal)
+    return [replace(jobs[0], name="-" if from_stdin else jobs[0].name, to_stdout=to_stdout)]
+
+
+def _copy_to_stdout(path: Path) -> None:
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+def _backend_name(name: str | None, found: Registry) -> str:
+    if name is None and "llama" not in found.backends:
+        raise BackendError(
+            "no translation model is installed",
+            "pip install 'batchtrans[llama,en-es]' brings one; --backend pseudo needs none.",
+        )
+    name = name or "llama"
+    if name not in found.backends:
+        raise UsageError(f"there is no backend {name!r}", f"Installed: {', '.join(found.backends)}.")
+    return name
+
+
+def _format(name: str, found: Registry) -> Format:
+    opener = resolve(found.formats[name])()
+    assert isinstance(opener, Format)
+    return opener
+
+
+def _create_backend(name: str, found: Registry, options: Mapping[str, str]) -> Backend:
+    backend = resolve(found.backends[name])(options)
+    assert isinstance(backend, Backend)
+    return backend
+
+
+def _options(
+    given: Mapping[str, Any], found: Registry, formats: Sequence[str], backend: str
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Sort ``-O`` assignments and flags to the formats and the backend that declare them.
+
+    :raises UsageError: for an option that none of them takes, naming those that they take.
+    """
+    of_formats = {option for name in formats for option in found.formats[name].options}
+    of_backend = set(found.backends[backend].options)
+    pairs = [_assignment(text) for text in given["assignments"]]
+    pairs += [("column", column) for column in given["columns"]]
+    pairs += [(name, given[name]) for name in (*_FORMAT_FLAGS, *_BACKEND_FLAGS) if given.get(name) is not None]
+    values: dict[str, tuple[str, ...]] = {}
+    backend_options: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in of_formats | of_backend:
+            who = " and ".join([*(f"format {name}" for name in formats), f"backend {backend}"])
+            known = ", ".join(sorted(of_formats | of_backend)) or "none"
+            raise UsageError(f"{who} take no option {name!r}", f"Known options: {known}.")
+        if name in of_formats:
+            values[name] = (*values.get(name, ()), value)
+        if name in of_backend:
+            backend_options[name] = value
+    if given.get("force") and "force" in of_backend:
+        backend_options["force"] = "yes"
+    return values, backend_options
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"-O {text}: not of the form KEY=VALUE")
+    return name, value
+
+
+def _openable(jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settings) -> tuple[list[Job], int]:
+    """The jobs whose files open; a usage error stops everything before any work, a broken file only itself."""
+    good = []
+    for job in jobs:
+        try:
+            formats[job.format].open(job.source, settings.open_options())
+        except FormatError as error:
+            click.echo(f"batchtrans: error: {error}", err=True)
+        else:
+            good.append(job)
+    return good, len(jobs) - len(good)
+
+
+def _run_jobs(
+    jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settings, lazy: LazyBackend, found: Registry
+) -> tuple[list[Outcome], int]:
+    checks = [resolve(declared) for declared in found.checks.values()]
+    progress = Progress()
+    outcomes, failures = [], 0
+    for job in jobs:
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        if progress.shown:
+            pieces = formats[job.format].open(job.source, settings.open_options()).pieces()
+            progress.begin(job.name, sum(isinstance(piece, Segment) for piece in pieces))
+        try:
+            outcome = run_job(job, formats[job.format], settings, lazy, checks, progress.advance)
+        except (BackendError, PluginError, UsageError):
+            raise
+        except BatchtransError as error:
+            failures += 1
+            click.echo(f"batchtrans: error: {error}", err=True)
+        else:
+            outcomes.append(outcome)
+            progress.end()
+            click.echo(summary(outcome), err=True)
+        finally:
+            progress.end()
+    return outcomes, failures
+
+
+def replay_command(log: Path, output: Path | None, source: Path | None, overwrite: bool) -> int:
+    """``batchtrans replay``; the exit code."""
+    found = registry()
+    header = last_run(log)
+    options = OpenOptions(
+        header["from"],
+        header["to"],
+        {name: tuple(values) for name, values in header["options"]["values"].items()},
+        header["options"]["force"],
+    )
+    if header["format"] not in found.formats:
+        raise UsageError(f"the log needs the format {header['format']!r}, which is not installed")
+    source = source or Path(header["input"]["path"])
+    if not source.is_file():
+        raise UsageError(f"the run's input {source} is not there", "Say where it is with --input.")
+    job = Job(str(source), source, output or Path(header["output"]), log, header["format"])
+    if job.output.resolve() == source.resolve():
+        raise UsageError(f"the run replaced its input {source} in place", "Give another output with -o.")
+    if not overwrite:
+        planning.refuse_foreign_outputs([job])
+    outcome = replay_job(job, _format(job.format, found), options)
+    click.echo(summary(outcome), err=True)
+    return exit_code([outcome], 0)
+
+
+def check_command(files: Sequence[Path], given: Mapping[str, Any]) -> int:
+    """``batchtrans check``: one line per finding on standard output, ``FILE:LINE: code: message``; the exit code."""
+    found = registry()
+    _warn(found)
+    further = [resolve(declared) for declared in found.checks.values()]
+    broken, hard, soft = 0, 0, 0
+    for path in files:
+        try:
+            for line, problem in _findings(path, given, found, further):
+                hard, soft = hard + problem.hard, soft + (not problem.hard)
+                click.echo(f"{path}:{line}: {'error' if problem.hard else 'doubt'}: {problem.code}: {problem.message}")
+        except FormatError as error:
+            broken += 1
+            click.echo(f"batchtrans: error: {error}", err=True)
+    click.echo(f"{len(files)} files, {hard} errors, {soft} doubts", err=True)
+    return 1 if hard or broken else 0
+
+
+def _findings(
+    path: Path, given: Mapping[str, Any], found: Registry, further: Sequence[judges.Check]
+) -> Iterator[tuple[int, Problem]]:
+    if path.name.endswith(planning.LOG_SUFFIX):
+        for run in read_history(path).runs[-1:]:
+            for group in read_groups(path, run):
+                pairs = zip(forms_of(group, "source"), forms_of(group), strict=True)
+                for source, target in pairs:
+                    if target:
+                        yield from (
+                            (group[0].line, problem) for problem in judges.judge(source, target, further=further)
+                        )
+        return
+    name = given["format_name"] or found.format_for(path.suffix)
+    if name not in found.formats:
+        raise UsageError(f"{path}: no format reads this file", f"Name one with --format {'|'.join(found.formats)}.")
+    values: dict[str, tuple[str, ...]] = {}
+    pairs_given = [_assignment(text) for text in given["assignments"]]
+    pairs_given += [("column", column) for column in given["columns"]]
+    pairs_given += [("into", given["into"])] if given["into"] else []
+    for key, value in pairs_given:
+        if key not in found.formats[name].options:
+            known = ", ".join(found.formats[name].options) or "none"
+            raise UsageError(f"format {name} takes no option {key!r}", f"Known options: {known}.")
+        values[key] = (*values.get(key, ()), value)
+    document = _format(name, found).open(path, OpenOptions("en", given["target_lang"], values, force=True))
+    if not document.bilingual:
+        raise UsageError(f"{path} holds one language; there is no translation to judge")
+    for piece in document.pieces():
+        if isinstance(piece, Segment) and piece.state is State.DONE:
+            sources = form_sources(piece, document)
+            relaxed = document.plural_relaxed if len(piece.source) > 1 else (False,)
+            if len(piece.target) != len(sources):
+                message = f"{len(piece.target)} plural forms, the header says {len(sources)}"
+                yield piece.location.line, Problem("plurals", message, hard=True)
+                continue
+            for source, target, loose in zip(sources, piece.target, relaxed, strict=True):
+                for problem in judges.judge(source, target, piece.flags, relaxed=loose, further=further):
+                    yield piece.location.line, problem

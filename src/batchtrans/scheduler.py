@@ -1,0 +1,121 @@
+"""From a window of requests to batches and back: duplicates once, like lengths together, halving on overload.
+
+The scheduler knows nothing of segments. It owns the promise that every request gets exactly one result, whatever
+a backend does short of failing as a whole.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from .errors import BackendError, Overload
+from .types import Backend, Request, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The answers to one backend call: ``results`` for the requests sent, ``duplicates`` (request id to the id it is a
+    duplicate of) with results of their own in ``results``; ``number`` counts from 1, ``ms`` is its wall time."""
+
+    number: int
+    results: list[Result]
+    duplicates: dict[int, int]
+    ms: float
+
+
+class Scheduler:
+    """Feeds a backend. Its batch bounds shrink when the backend reports overload and stay so."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.batches = 0
+        self._size: int | None = None
+
+    def translate(self, requests: Sequence[Request], *, alone: bool = False) -> Iterator[Batch]:
+        """Translate a window; every request has one result in exactly one batch.
+
+        Batches come longest source first, so that a batch that does not fit is met at the start; inside a batch
+        results stand in the order of the window. ``alone`` sends each request by itself.
+
+        :raises BackendError: if the backend as a whole fails.
+        """
+        unique, followers = self._distinct(requests)
+        unique.sort(key=lambda request: -len(request.source))
+        queue = deque([request] for request in unique) if alone else deque(self._cut(unique))
+        while queue:
+            group, size, started = queue.popleft(), self._size, monotonic()
+            answers, rest = self._ask(group)
+            if self._size != size:
+                queue = deque(self._cut(rest + [request for later in queue for request in later]))
+            elif rest:
+                middle = (len(rest) + 1) // 2
+                queue.extendleft(half for half in (rest[middle:], rest[:middle]) if half)
+            if answers:
+                self.batches += 1
+                yield self._batch(answers, followers, (monotonic() - started) * 1000)
+
+    def _distinct(self, requests: Sequence[Request]) -> tuple[list[Request], dict[int, list[int]]]:
+        """Each different text once, and which other requests wait for its answer."""
+        if self.backend.verbatim:  # the answer depends on the present target
+            return list(requests), {}
+        first: dict[tuple[object, ...], Request] = {}
+        followers: dict[int, list[int]] = {}
+        for request in requests:
+            key = (request.source, request.context, request.note, request.flags, request.form, request.sample)
+            leader = first.setdefault(key, request)
+            if leader is not request:
+                followers.setdefault(leader.id, []).append(request.id)
+        return list(first.values()), followers
+
+    def _cut(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """Batches within the backend's bounds; the requests come longest first."""
+        size = min(self.backend.batch_size, self._size or self.backend.batch_size)
+        batches: list[list[Request]] = []
+        for request in requests:
+            batch = batches[-1] if batches else None
+            if (
+                batch is None
+                or len(batch) >= size
+                or len(batch[0].source) * (len(batch) + 1) > self.backend.batch_chars
+            ):
+                batches.append([request])
+            else:
+                batch.append(request)
+        return batches
+
+    def _ask(self, group: list[Request]) -> tuple[list[Result], list[Request]]:
+        """One backend call: results, and the requests to send again in smaller batches (after an overload, with
+        ``_size`` halved for good; after any other failure, to find the one request that causes it)."""
+        waiting = {request.id: request for request in group}
+        answers: list[Result] = []
+        error = "the backend gave no result"
+        try:
+            for result in self.backend.translate(group):
+                if waiting.pop(result.id, None) is None:
+                    raise BackendError(f"the backend answered request {result.id}, which was not asked or is answered")
+                answers.append(result)
+        except Overload as overload:
+            if len(group) > 1:
+                self._size = max(1, len(group) // 2)
+                return answers, list(waiting.values())
+            error = f"too large for this machine's memory: {overload.what}"
+        except BackendError:
+            raise
+        except Exception as failure:  # a fault in one request must not take its neighbours down
+            if len(group) > 1:
+                return answers, list(waiting.values())
+            error = f"the backend failed: {type(failure).__name__}: {failure}"
+        answers.extend(Result(request.id, "", error=error) for request in waiting.values())
+        return answers, []
+
+    def _batch(self, answers: list[Result], followers: dict[int, list[int]], ms: float) -> Batch:
+        results, duplicates = list(answers), {}
+        for answer in answers:
+            for follower in followers.get(answer.id, ()):
+                results.append(replace(answer, id=follower))
+                duplicates[follower] = answer.id
+        results.sort(key=lambda result: result.id)
+        return Batch(self.batches, results, duplicates, ms)

@@ -1,0 +1,266 @@
+"""The types that pass between formats, backends and the engine, and the two base classes that plugins implement.
+
+A file is a stream of *pieces* in file order: literal ``bytes`` that nothing may change, and :class:`Segment`
+objects, each with the byte spans (*slots*) that a translation may replace. A backend sees :class:`Request`
+objects and never a file; a format never sees a model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar
+
+#: Placeholders travel to a backend as private-use characters from here on: mask ``i`` is ``chr(MASK_BASE + i)``.
+MASK_BASE = 0xE000
+
+
+class State(Enum):
+    """How far a segment is translated. ``SKIP`` means: leave the slot's text alone, now and in the output."""
+
+    NEW = "new"
+    DONE = "done"
+    FUZZY = "fuzzy"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a segment stands: ``line`` from 1, byte span ``start:end`` of its raw bytes, and the format's own
+    coordinates (``key`` of a catalogue entry, ``row`` from 1 and ``column`` name of a table cell)."""
+
+    line: int
+    start: int
+    end: int
+    key: str = ""
+    row: int | None = None
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One translatable unit of a document.
+
+    ``id`` is unique in its document and does not depend on the target. ``raw`` are the bytes of the unit in the
+    file; ``slots`` are the sorted, disjoint spans of ``raw`` (possibly empty ones) that :meth:`Document.render` may
+    replace. ``source`` has one item, or singular and plural; ``target`` has one item, or one per plural form of
+    the target language. In a one-language format ``target`` is the source itself. ``private`` is for the format.
+    """
+
+    id: str
+    raw: bytes
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    location: Location
+    slots: tuple[tuple[int, int], ...]
+    state: State = State.NEW
+    context: str = ""
+    note: str = ""
+    flags: frozenset[str] = frozenset()
+    private: Any = None
+
+    def skeleton(self) -> bytes:
+        """The bytes of ``raw`` outside the slots, which no translation may change; NUL stands for a slot."""
+        kept, position = [], 0
+        for start, end in self.slots:
+            kept.append(self.raw[position:start])
+            position = end
+        kept.append(self.raw[position:])
+        return b"\0".join(kept)
+
+
+Piece = bytes | Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A declared change outside the slots: bytes ``start:end`` of the file become ``data``; ``why`` goes to the log."""
+
+    start: int
+    end: int
+    data: bytes
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOptions:
+    """What a format is told about the run. ``values`` are its own declared options, each with all given values."""
+
+    source_lang: str
+    target_lang: str
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    force: bool = False
+
+    def one(self, name: str, default: str = "") -> str:
+        """The last value given for the option ``name``."""
+        values = self.values.get(name)
+        return values[-1] if values else default
+
+
+class Document(ABC):
+    """One opened file. :meth:`pieces` can be called again and again, and each time reads the file anew.
+
+    ``bilingual`` says whether source and target stand side by side (a catalogue) or the target replaces the source
+    (a text). ``plural_samples`` has, for each plural form of the target, a number that selects it (empty where the
+    format has no plurals); ``plural_relaxed`` says of each form whether so few numbers select it that it may leave
+    the number out (gettext: fewer than 5 of 0 to 1000). ``newline`` is the document's usual line end, for the log only.
+    """
+
+    bilingual: bool = False
+    plural_samples: tuple[int, ...] = ()
+    plural_relaxed: tuple[bool, ...] = ()
+    encoding: str = "utf-8"
+    newline: str = "\n"
+    notes: Sequence[str] = ()  #: remarks for the user, such as "no charset, read as UTF-8"
+
+    def __init__(self, path: Path, format: str, options: OpenOptions) -> None:
+        self.path = path
+        self.format = format
+        self.source_lang = options.source_lang
+        self.target_lang = options.target_lang
+
+    @abstractmethod
+    def pieces(self) -> Iterator[Piece]:
+        """The file, in order; the joined bytes (``raw`` of segments) are the file exactly.
+
+        :raises FormatError: where the file is not what it claims to be.
+        """
+
+    @abstractmethod
+    def render(self, segment: Segment, target: tuple[str, ...], state: State) -> bytes:
+        """The new ``raw`` of ``segment`` with this target and state. The present target and state give ``raw`` back.
+
+        ``State.SKIP`` keeps the present text and only completes the structure around it where the format needs
+        that (an appended CSV column gets its empty cell).
+
+        :raises CannotRender: where the text does not fit the slot.
+        """
+
+    def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
+        """Why this target cannot be stored here (a character outside the charset, say), or ``None``."""
+        return None
+
+    def finish(self, started_at: datetime) -> Sequence[Edit]:
+        """The edits outside slots that go with a changed document; asked for only if some rendered bytes changed.
+
+        ``started_at`` is an aware UTC time from the log, the only clock a format may use.
+        """
+        return ()
+
+
+class Format(ABC):
+    """Opens files of one kind. Declared through the ``batchtrans_formats`` hook; instantiated without arguments."""
+
+    @abstractmethod
+    def open(self, path: Path, options: OpenOptions) -> Document:
+        """Open ``path`` for translation.
+
+        :raises FormatError: where the file cannot be read.
+        :raises UsageError: where the options do not fit the file.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text for a backend: a part of one form of one segment, its placeholders masked.
+
+    ``source`` has no blanks at its edges and no line break. ``masks`` is how many mask characters it holds.
+    ``target`` is the segment's present text of that form. ``form`` is the plural form and ``sample`` a number that
+    selects it (both ``None`` outside plurals).
+    """
+
+    id: int
+    source: str
+    target: str = ""
+    context: str = ""
+    note: str = ""
+    flags: frozenset[str] = frozenset()
+    form: int | None = None
+    sample: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A backend's answer to the request ``id``.
+
+    ``target`` is trimmed at the stop boundary, ``raw`` is what the model wrote. ``stop`` is ``eos``, ``boundary``
+    (a guard cut the text), ``max_tokens`` or empty where the notion does not apply. ``logprob_mean`` and
+    ``logprob_min`` are natural logarithms over the ``tokens_out`` generated tokens. ``error`` says why there is no
+    target. ``alignment`` holds pairs of word indices (source, target).
+    """
+
+    id: int
+    target: str
+    raw: str | None = None
+    stop: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    logprob_mean: float | None = None
+    logprob_min: float | None = None
+    confidence: float | None = None
+    alignment: tuple[tuple[int, int], ...] = ()
+    error: str = ""
+
+
+class Backend(ABC):
+    """Translates requests. Declared through ``batchtrans_backends``; instantiated with its option values.
+
+    ``masks`` is how many different mask characters it carries through a translation (0: placeholders are sent as
+    they are). ``verbatim`` backends get whole segments, unmasked, and their text is written without any check.
+    ``batch_size`` bounds the requests of one :meth:`translate` call and ``batch_chars`` their padded size, longest
+    source times number of requests.
+    """
+
+    masks: int = 0
+    verbatim: ClassVar[bool] = False
+    batch_size: int = 64
+    batch_chars: int = 32_768
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self.options = options
+
+    @abstractmethod
+    def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
+        """Load what is needed and return the fingerprint: everything that decides the text, as JSON values.
+
+        :raises UnsupportedPair: before any work, for languages it cannot translate.
+        :raises BackendError: where the model cannot be loaded.
+        """
+
+    @abstractmethod
+    def translate(self, requests: Iterable[Request]) -> Iterator[Result]:
+        """Exactly one result per request, in any order; no state is kept between requests.
+
+        :raises Overload: where the batch does not fit; results already yielded stay valid.
+        """
+
+    def stop(self) -> None:  # noqa: B027 - a backend without resources has nothing to give back
+        """Give back what :meth:`start` took. Called once, also after an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a check found: a short ``code``, a sentence, and whether the text must not be written (``hard``)."""
+
+    code: str
+    message: str
+    hard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A plugin's declaration: nothing behind it is imported before it is used.
+
+    ``target`` is an import string ``package.module:attribute``. ``options`` maps an option's name to one line of
+    help. ``extensions`` (formats) are file name endings with their dot, lower case.
+    """
+
+    name: str
+    target: str
+    summary: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    extensions: tuple[str, ...] = ()

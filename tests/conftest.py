@@ -1,0 +1,66 @@
+"""What many tests need: the real command line in a process of its own, and small plugins installed for one test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "samples"
+DATA = ROOT / "tests" / "data"
+
+Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run ``batchtrans`` with these arguments in ``tmp_path``; ``plugins`` are directories put on the path."""
+
+    def run(
+        *arguments: str | Path, plugins: tuple[Path, ...] = (), stdin: bytes | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "batchtrans", *map(str, arguments)],
+            cwd=tmp_path,
+            input=stdin,
+            capture_output=True,
+            env=plugin_environment(*plugins, **environment),
+            timeout=300,
+        )
+
+    return run
+
+
+def plugin_environment(*plugins: Path, **environment: str) -> dict[str, str]:
+    """The environment of a process that finds these plugin directories before everything else."""
+    path = os.pathsep.join([*map(str, plugins), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path, **environment}
+
+
+@pytest.fixture
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Install a one-module distribution: its directory, to be passed to :func:`cli` as ``plugins``."""
+
+    def install(name: str, code: str) -> Path:
+        directory = tmp_path_factory.mktemp(name)
+        (directory / f"{name}.py").write_text(textwrap.dedent(code))
+        info = directory / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[batchtrans]\n{name} = {name}\n")
+        return directory
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def _fixed_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times in outputs come from here, so that outputs of two runs can be compared."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    yield

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchtrans import BatchtransError, UsageError
+from batchtrans.alignment import AlignmentLog, AlignmentRecord, forms_of, read_groups, read_history
+
+HEADER = {"type": "run", "schema": 1, "time": "2026-01-01T00:00:00Z", "input": {"path": "a", "sha256": "0"}}
+
+RECORDS = st.builds(
+    AlignmentRecord,
+    segment=st.text(max_size=5),
+    source=st.text(max_size=9),
+    target=st.text(max_size=9),
+    why=st.text(max_size=3),
+    form=st.none() | st.integers(0, 5),
+    span=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    masks=st.lists(st.text(max_size=3), max_size=3).map(tuple),
+    logprob=st.none() | st.tuples(st.floats(-9, 0), st.floats(-9, 0)),
+)
+
+
+@given(RECORDS)
+def test_a_record_comes_back_from_its_line(record: AlignmentRecord) -> None:
+    assert AlignmentRecord.from_json(orjson.loads(record.to_json())) == record
+
+
+def test_defaults_are_left_out() -> None:
+    line = AlignmentRecord("a1", "Open", "Abrir").to_json()
+    assert orjson.loads(line) == {"type": "record", "segment": "a1", "source": "Open", "target": "Abrir"}
+
+
+def group(segment: str, forms: int = 1, parts: int = 1) -> list[AlignmentRecord]:
+    return [
+        AlignmentRecord(segment, f"s{form}.{part} ", f"t{form}.{part} ", form=form if forms > 1 else None, forms=forms,
+                        part=part, parts=parts)
+        for form in range(forms)
+        for part in range(parts)
+    ]  # fmt: skip
+
+
+def write(path: Path, *groups: list[AlignmentRecord]) -> None:
+    log = AlignmentLog(path)
+    log.append(HEADER)
+    for records in groups:
+        log.write_group(records)
+    log.sync()
+    log.close()
+
+
+def test_groups_come_back_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    groups = [group("a"), group("b", forms=2, parts=3), group("c", parts=2)]
+    write(path, *groups)
+    (run,) = read_history(path).runs
+    assert list(read_groups(path, run)) == groups
+    assert forms_of(groups[1]) == ("t0.0 t0.1 t0.2 ", "t1.0 t1.1 t1.2 ")
+
+
+def test_any_torn_tail_loses_only_its_own_segment(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write(path, group("a"), group("b", forms=2, parts=2))
+    whole = path.read_bytes()
+    after_a = whole.index(b'"segment":"b"')
+    for length in range(after_a, len(whole)):
+        path.write_bytes(whole[:length])
+        log = AlignmentLog(path)
+        assert log.history.torn == length - log.history.length > 0
+        log.write_group(group("c"))
+        log.sync()
+        log.close()
+        (run,) = read_history(path).runs
+        assert [records[0].segment for records in read_groups(path, run)] == ["a", "c"]
+
+
+@pytest.mark.parametrize("text", ["not json\n", '{"type": "other"}\n', '{"type":"record","segment":"a","source":""}\n'])
+def test_another_file_is_not_taken_for_a_log(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(text)
+    with pytest.raises(BatchtransError, match=r"log|run line"):
+        read_history(path)
+    assert path.read_text() == text
+
+
+def test_a_later_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(orjson.dumps({**HEADER, "schema": 99}) + b"\n")
+    with pytest.raises(BatchtransError, match="later version"):
+        read_history(path)
+
+
+def test_two_writers_cannot_share_a_log(tmp_path: Path) -> None:
+    log = AlignmentLog(tmp_path / "log")
+    with pytest.raises(UsageError, match="another run"):
+        AlignmentLog(tmp_path / "log")
+    log.close()
+    AlignmentLog(tmp_path / "log").close()

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from batchtrans.checks import judge, repair
+
+C = frozenset({"c-format"})
+PY = frozenset({"python-format"})
+BRACE = frozenset({"python-brace-format"})
+
+
+def codes(source: str, target: str, flags: frozenset[str] = frozenset(), **options: bool) -> set[str]:
+    return {problem.code for problem in judge(source, target, flags, **options)}
+
+
+def hard(source: str, target: str, flags: frozenset[str] = frozenset(), **options: bool) -> set[str]:
+    return {problem.code for problem in judge(source, target, flags, **options) if problem.hard}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "flags"),
+    [
+        ("%d files", "%d archivos", C),
+        ("%s has %d", "%2$d de %1$s", C),
+        ("%i of %%", "%% y %d", C),
+        ("%(a)s of %(b)s", "%(b)s de %(a)s", PY),
+        ("{a} of {b}", "{b} de {a}", BRACE),
+        ("<b>x</b> &amp; y", "<b>x</b> &amp; y", frozenset()),
+        ("\nHello\n", "\nHola\n", frozenset()),
+        ("100% sure", "100% seguro", frozenset()),
+    ],
+)
+def test_a_right_translation_has_no_hard_problem(source: str, target: str, flags: frozenset[str]) -> None:
+    assert not hard(source, target, flags)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "flags", "code"),
+    [
+        ("%d files", "archivos", C, "placeholders"),
+        ("%s has %d", "%d de %s", C, "placeholders"),
+        ("%d files", "%s archivos", C, "placeholders"),
+        ("%s", "%s %s", C, "placeholders"),
+        ("%d of it", "%d y 50%", C, "format"),
+        ("%(a)s", "%(b)s", PY, "placeholders"),
+        ("{name}", "{nombre}", BRACE, "placeholders"),
+        ("Hello {name}", "Hola {nombre}", frozenset(), "placeholders"),
+        ("<b>x</b>", "<b>x", frozenset(), "placeholders"),
+        ("See https://a.example/b", "Vea https://a.example/c", frozenset(), "placeholders"),
+        ("Hello\n", "Hola", frozenset(), "newlines"),
+        ("Hello", "\nHola", frozenset(), "newlines"),
+        ("Hello", "Hola\x07", frozenset(), "control"),
+        ("Hello", "Hola \ue000", frozenset(), "control"),
+        ("Hello", "  ", frozenset(), "empty"),
+    ],
+)
+def test_what_would_break_a_program_is_hard(source: str, target: str, flags: frozenset[str], code: str) -> None:
+    assert code in hard(source, target, flags)
+
+
+def test_a_relaxed_form_may_drop_the_number_but_not_invent_one() -> None:
+    assert not hard("%d file", "un archivo", C, relaxed=True)
+    assert hard("one file", "%d archivo", C, relaxed=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "code"),
+    [
+        ("The file is open", "The file is open", "unchanged"),
+        ("Open the file.", "Abra el archivo", "end"),
+        ("It costs 42 euros", "Cuesta 24 euros", "numbers"),
+        ("Open the file", "Abra el el archivo", "doubled"),
+        ("Go", "a b c d a b c d a b c d", "repetition"),
+        ("Go", "Vaya usted de inmediato y sin demora alguna al lugar señalado", "length"),
+    ],
+)
+def test_doubts_are_soft(source: str, target: str, code: str) -> None:
+    assert code in codes(source, target)
+    assert not hard(source, target)
+
+
+def test_names_may_stay_and_numbers_may_change_their_separators() -> None:
+    assert not codes("PostgreSQL", "PostgreSQL")
+    assert not codes("It costs 1,024.5 euros", "Cuesta 1.024,5 euros")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("Open the file.", "abra el archivo", "Abra el archivo."),
+        ("Loading...", "Cargando", "Cargando..."),
+        ("Open", "Abrir.", "Abrir"),
+        ("Name:", "Nombre", "Nombre:"),
+        ("Stop!", "Alto", "Alto"),
+        ("Stop!", "¡Alto", "¡Alto!"),
+        ("name", "Nombre", "Nombre"),
+    ],
+)
+def test_repair_mends_edges_only(source: str, target: str, expected: str) -> None:
+    assert repair(source, target) == expected
+
+
+PAIRS = [
+    ("%s: %d", "%s: %d"), ("%s: %d", "%d: %s"), ("%s: %d", "%2$d: %1$s"), ("%d", "uno"), ("%d", "%s"),
+    ("%d", "%d %d"), ("%5.1f%%", "%5.1f%%"), ("%lu", "%lu"), ("%lu", "%u"), ("%*d", "%*d"), ("%i", "%d"),
+    ("%s", "%1$s"), ("%s %s", "%1$s %1$s"), ("a", "%s"), ("%c", "%d"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_our_verdict_on_c_format_is_that_of_msgfmt(source: str, target: str, tmp_path: Path) -> None:
+    catalogue = tmp_path / "pair.po"
+    catalogue.write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
+        f'#, c-format\nmsgid "{source}"\nmsgstr "{target}"\n'
+    )
+    done = subprocess.run(["msgfmt", "--check-format", "-o", "/dev/null", catalogue], capture_output=True, timeout=30)
+    assert bool(hard(source, target, C)) == bool(done.returncode), done.stderr

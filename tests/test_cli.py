@@ -1,0 +1,175 @@
+"""Options, exit codes, inputs and outputs of the command line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SAMPLES, Cli, plugin_environment
+
+Install = Callable[[str, str], Path]
+PSEUDO = ("--to", "es", "--backend", "pseudo")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "none.txt", *PSEUDO], 2, "there is no file none.txt"),
+        (["run", "*.nothing", *PSEUDO], 2, "nothing matches"),
+        (["run", "a.xyz", *PSEUDO], 2, "--format"),
+        (["run", "a.txt", *PSEUDO, "--format", "docx"], 2, "Installed: po"),
+        (["run", "a.txt", "--to", "es", "--backend", "magic"], 2, "Installed: identity"),
+        (["run", "a.txt", *PSEUDO, "-O", "colour=red"], 2, "Known options: encoding, unit"),
+        (["run", "a.txt", *PSEUDO, "-O", "unit"], 2, "KEY=VALUE"),
+        (["run", "a.txt", *PSEUDO, "-O", "encoding=klingon"], 2, "klingon"),
+        (["run", "a.txt", *PSEUDO, "--column", "x"], 2, "'column'"),
+        (["run", "a.txt", *PSEUDO, "--model", "x"], 2, "'model'"),
+        (["run", "a.txt", *PSEUDO, "--in-place", "-o", "b.txt"], 2, "--in-place"),
+        (["run", "a.txt", *PSEUDO, "-o", "a.txt"], 2, "--in-place"),
+        (["run", "a.txt", "b.txt", *PSEUDO, "--log", "x"], 2, "--log"),
+        (["run", "a.txt", "b.txt", *PSEUDO, "-o", "a.xyz"], 2, "several inputs"),
+        (["run", "a.txt", "./a.txt", *PSEUDO], 2, "would both be written"),
+        (["run", "a.txt", *PSEUDO, "--memory", "none.csv"], 2, "no memory file"),
+        (["run", "a.txt", "-", *PSEUDO], 2, "one document"),
+        (["run", "-", *PSEUDO, "--in-place"], 2, "--in-place"),
+        (["run", "table.csv", *PSEUDO], 2, "description"),
+        (["run", "table.csv", *PSEUDO, "--column", "price tag"], 2, "description"),
+        (["run", "a.txt"], 2, "--to"),
+        (["replay", "a.txt"], 1, "not an alignment log"),
+        (["check", "a.txt"], 2, "one language"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_work(
+    cli: Cli, tmp_path: Path, arguments: list[str], code: int, says: str
+) -> None:
+    for name in ("a.txt", "b.txt", "a.xyz"):
+        (tmp_path / name).write_text("one thing\n")
+    shutil.copy(SAMPLES / "input.csv", tmp_path / "table.csv")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = cli(*arguments)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr.decode() and b"Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert done.stdout == b""
+
+
+def test_a_refused_file_does_not_stop_the_others(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one \xff thing\n")
+    (tmp_path / "b.txt").write_text("other thing\n")
+    (tmp_path / "c.po").write_text('msgid "no end\n')
+    done = cli("run", "a.txt", "b.txt", "c.po", *PSEUDO)
+    assert done.returncode == 1
+    assert b"a.txt, byte 4" in done.stderr and b"encoding=cp1252" in done.stderr and b"c.po:1" in done.stderr
+    assert (tmp_path / "b.es.txt").exists()
+    assert not (tmp_path / "a.es.txt").exists() and not (tmp_path / "c.es.po").exists()
+
+
+def test_directories_and_globs_are_searched_but_not_for_outputs(cli: Cli, tmp_path: Path) -> None:
+    for name in ("d/a.txt", "d/sub/b.po", "d/sub/.hidden/c.txt", "d/notes.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('msgid "one"\nmsgstr ""\n' if name.endswith("po") else "one\n")
+    for _ in range(2):
+        assert cli("run", "d", *PSEUDO).returncode == 0
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.es.*") if path.suffix != ".jsonl")
+    assert found == ["d/a.es.txt", "d/sub/b.es.po"]
+    assert cli("run", "d", *PSEUDO, "-o", "out").returncode == 0
+    assert (tmp_path / "out" / "sub" / "b.es.po").exists()
+    assert cli("run", "d/*.txt", *PSEUDO, "-o", "globbed/").returncode == 0
+    assert (tmp_path / "globbed" / "a.es.txt").exists()
+
+
+def test_standard_input_goes_to_standard_output_alone(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "-", *PSEUDO, stdin=b"one thing\n")
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith("óñë") and done.stdout.endswith(b"\n")
+    assert not list(tmp_path.iterdir())
+    done = cli("run", "-", *PSEUDO, "--log", "log", stdin=b"one thing\n")
+    assert done.returncode == 0 and [path.name for path in tmp_path.iterdir()] == ["log"]
+    done = cli("run", "-", *PSEUDO, "-o", "out.txt", stdin=b"one thing\n")
+    assert done.stdout == b"" and (tmp_path / "out.txt").exists()
+    done = cli("run", "-", *PSEUDO, "--format", "po", stdin=b'msgid "one"\nmsgstr ""\n')
+    assert b"msgstr" in done.stdout
+
+
+def test_a_file_can_go_to_standard_output(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    done = cli("run", "a.txt", *PSEUDO, "-o", "-")
+    assert done.returncode == 0 and done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_template_becomes_a_catalogue(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "messages.pot").write_text('msgid "one"\nmsgstr ""\n')
+    assert cli("run", "messages.pot", *PSEUDO).returncode == 0
+    assert (tmp_path / "messages.es.po").exists()
+
+
+def test_no_backend_and_no_model_is_said_with_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    code = (
+        "import sys; from batchtrans import cli, plugins;"
+        "plugins.registry().backends.pop('llama', None); sys.exit(cli.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "a.txt", "--to", "es"], cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert b"pip install" in done.stderr and b"--backend pseudo" in done.stderr
+
+
+def test_check_finds_what_is_broken_and_where(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.po").write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nLanguage: es\\n"\n\n'
+        '#, c-format\nmsgid "%d files"\nmsgstr "archivos"\n\nmsgid "Open the file."\nmsgstr "Abrir el archivo"\n'
+    )
+    done = cli("check", "a.po")
+    assert done.returncode == 1
+    lines = done.stdout.decode().splitlines()
+    assert re.match(r"a\.po:\d+: error: placeholders: lost: ", lines[0])
+    assert re.match(r"a\.po:\d+: doubt: end: ", lines[1])
+    assert b"1 files, 1 errors, 1 doubts" in done.stderr
+
+
+def test_check_reads_tables_and_logs(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,name_es\nHi {x},Hola\nBye,Adiós\n")
+    done = cli("check", "a.csv", "--column", "name")
+    assert done.returncode == 1 and done.stdout.startswith(b"a.csv:2: error: placeholders")
+    (tmp_path / "a.txt").write_text("one thing\n")
+    cli("run", "a.txt", *PSEUDO)
+    assert cli("check", "a.es.txt.align.jsonl").returncode == 0
+    assert cli("check", "a.csv", "--column", "nothing").returncode == 2
+
+
+def test_doctor_and_version_answer(cli: Cli) -> None:
+    assert re.match(r"batchtrans, version \d", cli("--version").stdout.decode())
+    done = cli("doctor")
+    assert done.returncode == 0 and b"formats: po, csv, txt" in done.stdout
+
+
+def test_the_installed_script_is_the_same_command_line() -> None:
+    script = Path(sys.executable).with_name("batchtrans")
+    done = subprocess.run([script, "--version"], capture_output=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith(b"batchtrans, version")
+
+
+def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [sys.executable, "-m", "batchtrans", "run", "a.txt", *PSEUDO]
+    done = subprocess.run(command, cwd=tmp_path, stderr=follower, env=plugin_environment(), timeout=60)
+    os.close(follower)
+    text = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert done.returncode == 0
+    assert "segments" in text and "100%" in text

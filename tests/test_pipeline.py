@@ -1,0 +1,326 @@
+"""The laws of a run, through the real command line: losslessness, resuming, never overwriting what is not ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SAMPLES, Cli, plugin_environment
+
+from batchtrans.alignment import read_groups, read_history
+
+Install = Callable[[str, str], Path]
+
+#: A backend that takes its time, and writes down every text that it was asked for.
+SLOW = """
+    import os, time
+    from batchtrans import Backend, Declared, Result, hookimpl
+
+    class Slow(Backend):
+        batch_size = 4
+
+        def start(self, source_lang, target_lang):
+            return {"backend": "slow"}
+
+        def translate(self, requests):
+            time.sleep(float(os.environ.get("SLOW_SECONDS", "0")))
+            with open(os.environ["SLOW_TRACE"], "a") as trace:
+                for request in requests:
+                    trace.write(request.source + "\\n")
+                    trace.flush()
+                    if os.environ.get("SLOW_REFUSES", "never") in request.source:
+                        yield Result(request.id, "")
+                    else:
+                        yield Result(request.id, "El " + request.source)
+
+    @hookimpl
+    def batchtrans_backends():
+        return [Declared("slow", "slowly:Slow", "takes its time")]
+"""
+
+CATALOGUE = """msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=UTF-8\\n"
+"Language: es\\n"
+"Plural-Forms: nplurals=2; plural=(n != 1);\\n"
+
+"""
+
+
+def catalogue(texts: list[str]) -> str:
+    return CATALOGUE + "\n".join(f'msgid "{text}"\nmsgstr ""\n' for text in texts)
+
+
+def traced(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def records(log: Path, run: int = -1) -> list[str]:
+    return [group[0].segment for group in read_groups(log, read_history(log).runs[run])]
+
+
+@pytest.fixture
+def slow(cli: Cli, plugin: Install, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    plugins = (plugin("slowly", SLOW),)
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        return cli(
+            "run", *arguments, "--to", "es", "--backend", "slow",
+            plugins=plugins, SLOW_TRACE=str(tmp_path / "trace"), **environment,
+        )  # fmt: skip
+
+    return run
+
+
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(plugin: Install, tmp_path: Path) -> None:
+    texts = [f"sentence number {number % 50}" if number % 7 else f"line {number}" for number in range(60)]
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    plugins = plugin("slowly", SLOW)
+    for name in ("whole", "killed"):
+        (tmp_path / name / "a.txt").write_text("\n".join(texts) + "\n")
+    command = [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "slow"]
+
+    def start(name: str, seconds: str) -> subprocess.Popen[bytes]:
+        environment = plugin_environment(plugins, SLOW_TRACE=str(tmp_path / name / "trace"), SLOW_SECONDS=seconds)
+        return subprocess.Popen(command, cwd=tmp_path / name, env=environment, stderr=subprocess.DEVNULL)
+
+    assert start("whole", "0").wait(60) == 0
+    log = tmp_path / "killed" / "a.es.txt.align.jsonl"
+    logged: set[str] = set()
+    for kill in range(3):
+        before = len(logged)
+        process = start("killed", "0.15")
+        deadline = time.monotonic() + 60
+        while len(logged) < before + 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+            logged = set(records(log)) if log.exists() and read_history(log).runs else set()
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL
+        assert not (tmp_path / "killed" / "a.es.txt").exists()
+        logged = set(records(log))
+        assert logged, f"kill {kill} came before anything was logged"
+    done_before = {record.source for group in read_groups(log, read_history(log).runs[-1]) for record in group}
+    (tmp_path / "killed" / "trace").unlink()
+    assert start("killed", "0").wait(60) == 0
+    assert (tmp_path / "killed" / "a.es.txt").read_bytes() == (tmp_path / "whole" / "a.es.txt").read_bytes()
+    assert not done_before & set(traced(tmp_path / "killed" / "trace"))
+    assert len(read_history(log).runs) == 1
+    assert sorted(records(log)) == sorted(records(tmp_path / "whole" / "a.es.txt.align.jsonl"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_leaves_a_log_and_no_output(plugin: Install, tmp_path: Path, number: int, code: int) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"line {count}\n" for count in range(40)))
+    environment = plugin_environment(plugin("slowly", SLOW), SLOW_TRACE=str(tmp_path / "trace"), SLOW_SECONDS="0.2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "slow"],
+        cwd=tmp_path, env=environment, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(traced(tmp_path / "trace")) < 8 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.es.txt.align.jsonl", "a.txt", "trace"]
+    assert records(tmp_path / "a.es.txt.align.jsonl")
+
+
+def test_a_second_run_has_nothing_to_do_and_a_lost_output_comes_back(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\nother thing\n")
+    assert slow("a.txt").returncode == 0
+    first, log = (tmp_path / "a.es.txt").read_bytes(), (tmp_path / "a.es.txt.align.jsonl").read_bytes()
+    (tmp_path / "trace").unlink()
+    assert b"up to date" in slow("a.txt").stderr
+    (tmp_path / "a.es.txt").unlink()
+    assert slow("a.txt").returncode == 0
+    assert (tmp_path / "a.es.txt").read_bytes() == first
+    assert (tmp_path / "a.es.txt.align.jsonl").read_bytes() == log
+    assert not traced(tmp_path / "trace")
+
+
+def test_a_changed_input_translates_only_what_is_new(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.po").write_text(catalogue(["First one", "Second one", "Third one"]))
+    assert slow("a.po").returncode == 0
+    (tmp_path / "trace").unlink()
+    (tmp_path / "a.po").write_text(catalogue(["Zero one", "Third one", "First one"]))
+    done = slow("a.po")
+    assert done.returncode == 0, done.stderr
+    assert traced(tmp_path / "trace") == ["Zero one"]
+    assert re.findall(r'^msgstr "(El .*)"', (tmp_path / "a.es.po").read_text(), re.M) == [
+        "El Zero one", "El Third one", "El First one"
+    ]  # fmt: skip
+    assert len(read_history(tmp_path / "a.es.po.align.jsonl").runs) == 2
+
+
+def test_a_run_again_tries_failed_segments_once_more_and_only_those(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("good thing\nbad thing\n")
+    done = slow("a.txt", SLOW_REFUSES="bad")
+    assert done.returncode == 1 and b"line 2: left untranslated" in done.stderr
+    assert (tmp_path / "a.es.txt").read_text() == "El good thing\nbad thing\n"
+    (tmp_path / "trace").unlink()
+    assert slow("a.txt").returncode == 0
+    assert traced(tmp_path / "trace") == ["bad thing"]
+    assert (tmp_path / "a.es.txt").read_text() == "El good thing\nEl bad thing\n"
+
+
+def test_an_edited_output_is_not_overwritten(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    assert slow("a.txt").returncode == 0
+    (tmp_path / "a.es.txt").write_text("Una cosa, dijo ella\n")
+    done = slow("a.txt")
+    assert done.returncode == 2
+    for option in (b"-o", b"--in-place", b"--overwrite"):
+        assert option in done.stderr
+    assert (tmp_path / "a.es.txt").read_text() == "Una cosa, dijo ella\n"
+    assert slow("a.txt", "--overwrite").returncode == 0
+    assert (tmp_path / "a.es.txt").read_text() == "El one thing\n"
+
+
+def test_fresh_sets_the_old_log_aside_and_translates_again(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    slow("a.txt")
+    old = (tmp_path / "a.es.txt.align.jsonl").read_bytes()
+    (tmp_path / "a.es.txt").write_text("edited\n")
+    assert slow("a.txt", "--fresh").returncode == 0
+    assert (tmp_path / "a.es.txt.align.jsonl.1").read_bytes() == old
+    assert traced(tmp_path / "trace") == ["one thing", "one thing"]
+    assert (tmp_path / "a.es.txt").read_text() == "El one thing\n"
+
+
+def test_in_place_keeps_the_input_beside_itself(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.po"
+    path.write_text(catalogue(["First one"]))
+    path.chmod(0o640)
+    before = path.read_bytes()
+    assert slow("a.po", "--in-place").returncode == 0
+    assert (tmp_path / "a.po~").read_bytes() == before
+    assert 'msgstr "El First one"' in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert slow("a.po", "--in-place").returncode == 0
+    assert traced(tmp_path / "trace") == ["First one"]
+
+
+def test_replay_gives_the_output_again_without_a_model(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "a.po").write_text(catalogue(["First one", "Second one"]))
+    slow("a.po", SLOW_REFUSES="Second")
+    output = (tmp_path / "a.es.po").read_bytes()
+    log = (tmp_path / "a.es.po.align.jsonl").read_bytes()
+    (tmp_path / "a.es.po").unlink()
+    assert cli("replay", "a.es.po.align.jsonl").returncode == 1  # one segment is left untranslated
+    assert (tmp_path / "a.es.po").read_bytes() == output
+    assert (tmp_path / "a.es.po.align.jsonl").read_bytes() == log
+    cli("replay", "a.es.po.align.jsonl", "-o", "b.po")
+    assert (tmp_path / "b.po").read_bytes() == output
+    (tmp_path / "a.po").write_text(catalogue(["First one"]))
+    done = cli("replay", "a.es.po.align.jsonl", "-o", "c.po")
+    assert done.returncode == 2 and b"not the file" in done.stderr
+
+
+def test_times_in_outputs_come_from_the_first_run_line(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.po").write_text(catalogue(["First one"]))
+    assert cli("run", "a.po", "--to", "es", "--backend", "pseudo", SOURCE_DATE_EPOCH="1000000000").returncode == 0
+    first = (tmp_path / "a.es.po").read_text()
+    assert "PO-Revision-Date: 2001-09-09 01:46" in first
+    (tmp_path / "a.es.po").unlink()
+    assert cli("run", "a.po", "--to", "es", "--backend", "pseudo", SOURCE_DATE_EPOCH="1700000000").returncode == 0
+    assert (tmp_path / "a.es.po").read_text() == first
+
+
+def test_a_torn_log_is_said_and_gone_on_with(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\nother thing\n")
+    slow("a.txt")
+    whole = (tmp_path / "a.es.txt").read_bytes()
+    log = tmp_path / "a.es.txt.align.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:2]) + lines[2][:20])
+    (tmp_path / "a.es.txt").unlink()
+    done = slow("a.txt")
+    assert done.returncode == 0 and b"dropped 20 bytes" in done.stderr
+    assert (tmp_path / "a.es.txt").read_bytes() == whole
+
+
+def test_a_memory_answers_before_the_backend(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "m.csv").write_text("source,target\none thing,una cosa\n")
+    (tmp_path / "a.txt").write_text("one thing\nother thing\n")
+    assert slow("a.txt", "--memory", "m.csv").returncode == 0
+    assert (tmp_path / "a.es.txt").read_text() == "una cosa\nEl other thing\n"
+    assert traced(tmp_path / "trace") == ["other thing"]
+    (tmp_path / "b.txt").write_text("other thing\n")
+    assert slow("b.txt", "--memory", "a.es.txt.align.jsonl").returncode == 0
+    assert traced(tmp_path / "trace") == ["other thing"]
+
+
+def test_another_backend_does_not_take_over_translations_of_the_first(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    slow("a.txt")
+    assert cli("run", "a.txt", "--to", "es", "--backend", "pseudo").returncode == 0
+    assert "El one" not in (tmp_path / "a.es.txt").read_text()
+
+
+def test_exactly_one_record_per_segment_form_and_part(cli: Cli, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "input.po", tmp_path)
+    assert cli("run", "input.po", "--to", "es", "--backend", "pseudo").returncode == 0
+    log = tmp_path / "input.es.po.align.jsonl"
+    (run,) = read_history(log).runs
+    keys = [(r.segment, r.form, r.part) for group in read_groups(log, run) for r in group]
+    assert len(keys) == len(set(keys))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["type"] for line in (lines[0], lines[-1])] == ["run", "end"]
+    assert lines[-1]["counts"]["segments"] == len({key[0] for key in keys})
+    raw = (tmp_path / "input.po").read_bytes()
+    for line in lines[1:-1]:
+        start, end = line["span"]
+        assert b"msgstr" in raw[start:end]
+
+
+def test_a_disk_without_room_leaves_the_old_output_and_a_usable_log(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n" * 400)
+    command = [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "pseudo"]
+
+    def no_more_than_20_kb() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, preexec_fn=no_more_than_20_kb, timeout=60)
+    assert done.returncode == 1
+    assert b"File too large" in done.stderr and b"Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.es.txt.align.jsonl", "a.txt"]
+    assert cli("run", "a.txt", "--to", "es", "--backend", "pseudo").returncode == 0
+    assert len((tmp_path / "a.es.txt").read_text().splitlines()) == 400
+
+
+def test_a_log_that_is_no_file_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    done = cli("run", "a.txt", "--to", "es", "--backend", "pseudo", "--log", ".")
+    assert done.returncode == 2 and b"not a file" in done.stderr

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchtrans import protect
+from batchtrans.types import MASK_BASE
+
+FLAGS = [frozenset(), frozenset({"c-format"}), frozenset({"python-format"}), frozenset({"python-brace-format"})]
+PLACEHOLDERS = ["%s", "%(name)d", "{0}", "{name}", "<b>", "</a>", "https://a.example/b?c=d", "me@example.org", "&amp;"]
+TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(PLACEHOLDERS)), max_size=8).map("".join)
+
+
+@given(TEXTS, st.sampled_from(FLAGS))
+def test_masked_text_comes_back(text: str, flags: frozenset[str]) -> None:
+    spans = protect.find(text, flags)
+    assert all(before.end <= after.start for before, after in zip(spans, spans[1:], strict=False))
+    masked = protect.mask(text, spans)
+    assert protect.unmask(masked.text, masked.placeholders) == text
+    assert protect.masks_in(masked.text) == list(range(len(spans)))
+
+
+@given(TEXTS)
+def test_edges_join_to_the_text(text: str) -> None:
+    lead, core, trail = protect.edges(text)
+    assert lead + core + trail == text
+    assert core == core.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "expected"),
+    [
+        ("Could not open %s: %d files", "", ["%s", "%d"]),
+        ("100% sure, 50%off, 5 % discount", "", []),
+        ("%d%% of % d, %-5.2f %1$s %lu %zu %.*s %<PRIu64>", "c-format",
+         ["%d", "%%", "% d", "%-5.2f", "%1$s", "%lu", "%zu", "%.*s", "%<PRIu64>"]),  # fmt: skip
+        ("%(name)s has %d %%", "python-format", ["%(name)s", "%d", "%%"]),
+        ("{0!r:>{width}} and {name.first[0]}, {{literal}}", "python-brace-format",
+         ["{0!r:>{width}}", "{name.first[0]}", "{{", "}}"]),  # fmt: skip
+        ("Hello {name}, ${user} %{count} {{total}} {0} {}", "",
+         ["{name}", "${user}", "%{count}", "{{total}}", "{0}", "{}"]),  # fmt: skip
+        ("a {set of words} stays", "", []),
+        ('See <a href="x y" class=b>this</a>, a < b > c.<br/>', "", ['<a href="x y" class=b>', "</a>", "<br/>"]),
+        ("Visit https://example.org/a_(b)?c=d. Or www.example.org, mail me@example.org!", "",
+         ["https://example.org/a_(b)?c=d", "www.example.org", "me@example.org"]),  # fmt: skip
+        ("no %s here", "no-c-format", []),
+        ("icon \ue123 stays", "", ["\ue123"]),
+    ],
+)  # fmt: skip
+def test_what_counts_as_a_placeholder(text: str, flags: str, expected: list[str]) -> None:
+    spans = protect.find(text, frozenset(filter(None, [flags])))
+    assert [text[span.start : span.end] for span in spans] == expected
+
+
+def test_reordered_c_directives_get_numbers() -> None:
+    assert protect.number_directives(["%s", "%d", "%%"], [1, 0, 2]) == ["%1$s", "%2$d", "%%"]
+    assert protect.number_directives(["%s", "%d"], [0, 1]) is None
+    assert protect.number_directives(["%*d", "%s"], [1, 0]) is None
+    assert protect.number_directives(["%1$s", "%2$s"], [1, 0]) is None
+
+
+def test_renumbered_masks_remember_their_placeholders() -> None:
+    text = chr(MASK_BASE + 4) + "a" + chr(MASK_BASE + 2)
+    assert protect.renumber(text) == (chr(MASK_BASE) + "a" + chr(MASK_BASE + 1), [4, 2])
+
+
+@pytest.mark.parametrize("text", ["SKU-1042", "max_size", "/usr/bin", "readLine", "v1.2", "UTF-8", "C:\\Temp", "#42a"])
+def test_names_of_things_are_code(text: str) -> None:
+    assert protect.is_code_like(text)
+
+
+@pytest.mark.parametrize("text", ["and/or", "hello", "e-mail", "ERROR", "2nd", "Wi-Fi", "don't", "two words_x"])
+def test_words_are_not_code(text: str) -> None:
+    assert not protect.is_code_like(text)
+
+
+def test_text_without_letters_outside_placeholders_has_no_words() -> None:
+    assert not protect.has_words("%s: 42", protect.find("%s: 42"))
+    assert protect.has_words("%s files", protect.find("%s files"))
