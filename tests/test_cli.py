@@ -38,7 +38,10 @@ PSEUDO = ("--to", "es", "--backend", "pseudo")
         (["run", "a.txt", *PSEUDO, "-o", "a.txt"], 2, "--in-place"),
         (["run", "a.txt", "b.txt", *PSEUDO, "--log", "x"], 2, "--log"),
         (["run", "a.txt", "b.txt", *PSEUDO, "-o", "a.xyz"], 2, "several inputs"),
-        (["run", "a.txt", "./a.txt", *PSEUDO], 2, "would both be written"),
+        (["run", "a.txt", "sub/a.txt", *PSEUDO, "-o", "out/"], 2, "would both be written"),
+        (["run", "a.txt", "--to", "../x", "--backend", "pseudo"], 2, "not a language code"),
+        (["run", "a.txt", "--to", "", "--backend", "pseudo"], 2, "not a language code"),
+        (["run", "a.txt", *PSEUDO, "-o", "nowhere/a.txt"], 2, "no directory nowhere"),
         (["run", "a.txt", *PSEUDO, "--memory", "none.csv"], 2, "no memory file"),
         (["run", "a.txt", "-", *PSEUDO], 2, "one document"),
         (["run", "-", *PSEUDO, "--in-place"], 2, "--in-place"),
@@ -55,6 +58,8 @@ def test_what_cannot_be_done_is_refused_before_any_work(
     for name in ("a.txt", "b.txt", "a.xyz"):
         (tmp_path / name).write_text("one thing\n")
     shutil.copy(SAMPLES / "input.csv", tmp_path / "table.csv")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.txt").write_text("another thing\n")
     before = sorted(path.name for path in tmp_path.iterdir())
     done = cli(*arguments)
     assert done.returncode == code, done.stderr
@@ -124,7 +129,7 @@ def test_no_backend_and_no_model_is_said_with_what_to_install(tmp_path: Path) ->
         [sys.executable, "-c", code, "run", "a.txt", "--to", "es"], cwd=tmp_path, capture_output=True, timeout=60
     )
     assert done.returncode == 3
-    assert b"pip install" in done.stderr and b"--backend pseudo" in done.stderr
+    assert b"batchtrans-en-es" in done.stderr and b"--backend pseudo" in done.stderr
 
 
 def test_check_finds_what_is_broken_and_where(cli: Cli, tmp_path: Path) -> None:
@@ -137,7 +142,7 @@ def test_check_finds_what_is_broken_and_where(cli: Cli, tmp_path: Path) -> None:
     lines = done.stdout.decode().splitlines()
     assert re.match(r"a\.po:\d+: error: placeholders: lost: ", lines[0])
     assert re.match(r"a\.po:\d+: doubt: end: ", lines[1])
-    assert b"1 files, 1 errors, 1 doubts" in done.stderr
+    assert b"files: 1, errors: 1, doubts: 1" in done.stderr
 
 
 def test_check_reads_tables_and_logs(cli: Cli, tmp_path: Path) -> None:

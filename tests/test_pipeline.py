@@ -324,3 +324,90 @@ def test_a_log_that_is_no_file_is_refused(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one thing\n")
     done = cli("run", "a.txt", "--to", "es", "--backend", "pseudo", "--log", ".")
     assert done.returncode == 2 and b"not a file" in done.stderr
+
+
+def test_what_a_run_only_passed_through_is_no_translation(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    text = (
+        catalogue([]) + '#, fuzzy\n#| msgid "old"\nmsgid "Save it"\nmsgstr "viejo"\n\nmsgid "Open it"\nmsgstr "Abrir"\n'
+    )
+    (tmp_path / "a.po").write_text(text)
+    assert slow("a.po").returncode == 0
+    assert not traced(tmp_path / "trace")
+    assert slow("a.po", "--redo", "all").returncode == 0
+    assert sorted(traced(tmp_path / "trace")) == ["Open it", "Save it"]
+    assert 'msgstr "El Save it"' in (tmp_path / "a.es.po").read_text()
+
+
+def test_resuming_learns_nothing_from_rows_that_were_left_alone(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,Hello there,x,y\n2,Hello there\n")
+    arguments = ("a.csv", "--column", "text", "--into", "replace")
+    assert slow(*arguments).returncode == 0
+    whole = (tmp_path / "a.es.csv").read_bytes()
+    log = tmp_path / "a.es.csv.align.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
+    (tmp_path / "a.es.csv").unlink()
+    assert slow(*arguments).returncode == 0
+    assert (tmp_path / "a.es.csv").read_bytes() == whole == b"id,text\n1,Hello there,x,y\n2,El Hello there\n"
+
+
+def test_in_place_twice_neither_translates_a_translation_nor_loses_the_original(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    assert slow("a.txt", "--in-place").returncode == 0
+    done = slow("a.txt", "--in-place")
+    assert done.returncode == 0 and b"up to date" in done.stderr
+    assert (tmp_path / "a.txt").read_text() == "El one thing\n"
+    assert (tmp_path / "a.txt~").read_text() == "one thing\n"
+    catalogue_path = tmp_path / "b.po"
+    catalogue_path.write_text(catalogue(["bad one", "good one"]))
+    before = catalogue_path.read_bytes()
+    assert slow("b.po", "--in-place", SLOW_REFUSES="bad").returncode == 1
+    assert slow("b.po", "--in-place").returncode == 0
+    assert 'msgstr "El bad one"' in catalogue_path.read_text()
+    assert (tmp_path / "b.po~").read_bytes() == before
+
+
+@pytest.mark.parametrize(("first", "second", "fuzzy"), [("all", "none", False), ("none", "all", True)])
+def test_mark_holds_for_texts_from_the_log_too(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path, first: str, second: str, fuzzy: bool
+) -> None:
+    (tmp_path / "a.po").write_text(catalogue(["First one"]))
+    assert slow("a.po", "--mark", first).returncode == 0
+    assert slow("a.po", "--mark", second).returncode == 0
+    assert traced(tmp_path / "trace") == ["First one"]
+    assert ("#, fuzzy" in (tmp_path / "a.es.po").read_text()) == fuzzy
+
+
+def test_a_plugin_that_breaks_is_reported_and_the_next_file_goes_on(cli: Cli, plugin: Install, tmp_path: Path) -> None:
+    code = """
+        from batchtrans import Declared, Format, hookimpl
+        class Broken(Format):
+            def open(self, path, options):
+                raise ValueError("not today")
+        @hookimpl
+        def batchtrans_formats():
+            return [Declared("brk", "breaking:Broken", "breaks", {}, (".brk",))]
+    """
+    (tmp_path / "a.brk").write_text("x\n")
+    (tmp_path / "b.txt").write_text("one thing\n")
+    done = cli("run", "a.brk", "b.txt", "--to", "es", "--backend", "pseudo", plugins=(plugin("breaking", code),))
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert b"a.brk" in done.stderr and b"not today" in done.stderr
+    assert (tmp_path / "b.es.txt").exists()
+
+
+def test_a_failed_segment_keeps_in_the_log_what_the_backend_said(cli: Cli, tmp_path: Path) -> None:
+    header = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=ISO-8859-1\\n"\n\n'
+    (tmp_path / "a.po").write_text(header + 'msgid "one thing"\nmsgstr ""\n')
+    done = cli("run", "a.po", "--to", "es", "--backend", "pseudo")
+    assert done.returncode == 1 and b"encoding=utf-8" in done.stderr
+    line = json.loads((tmp_path / "a.es.po.align.jsonl").read_text().splitlines()[1])
+    assert line["status"] == "failed" and line["raw"].startswith("\u00f3\u00f1") and "target" not in line
+    assert (tmp_path / "a.es.po").read_bytes() == (tmp_path / "a.po").read_bytes()
+    done = cli("run", "a.po", "--to", "es", "--backend", "pseudo", "-O", "encoding=utf-8")
+    assert done.returncode == 0 and "charset=UTF-8" in (tmp_path / "a.es.po").read_text()

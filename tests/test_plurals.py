@@ -122,7 +122,13 @@ def test_a_form_that_no_number_selects_is_its_own_sample() -> None:
 
 @pytest.mark.parametrize(
     ("lang", "expected"),
-    [("es", (True, False)), ("ja", (False,)), ("sl", (False,) * 4), ("pl", (True, False, False)), ("fr", (True, False))],
+    [
+        ("es", (True, False)),
+        ("ja", (False,)),
+        ("sl", (False,) * 4),
+        ("pl", (True, False, False)),
+        ("fr", (True, False)),
+    ],
 )
 def test_only_a_form_of_few_numbers_may_leave_the_number_out(lang: str, expected: tuple[bool, ...]) -> None:
     assert relaxed(known(lang)) == expected
@@ -182,6 +188,8 @@ def test_a_header_that_msgfmt_refuses_has_no_forms(value: str) -> None:
     assert parse_header(value) is None
 
 
-@pytest.mark.parametrize("value", ["nplurals=2; plural=(n != 1);", "nplurals = 2;plural = (n != 1)", " nplurals=2; plural=(n != 1);\n"])
+@pytest.mark.parametrize(
+    "value", ["nplurals=2; plural=(n != 1);", "nplurals = 2;plural = (n != 1)", " nplurals=2; plural=(n != 1);\n"]
+)
 def test_a_header_is_read_whatever_its_blanks(value: str) -> None:
     assert parse_header(value) == PluralForms(2, "(n != 1)")

@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from batchtrans_subtitles.srt import SrtFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchtrans import CannotRender, Document, FormatError, OpenOptions, Segment, State
 from batchtrans.testing import check_format, splice
+from batchtrans_subtitles.srt import SrtFormat
 
 DATA = Path(__file__).parent / "data" / "srt"
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -42,7 +42,7 @@ _LINE = st.text(st.sampled_from("abc.<>/ {}é- "), min_size=1, max_size=8).filte
 )
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.tuples(st.lists(_LINE, max_size=3), st.integers(1, 3)), max_size=5),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -124,7 +124,6 @@ def test_other_encodings_are_named_by_an_option(tmp_path: Path) -> None:
 
 def test_the_plugin_declares_its_format_and_it_is_there() -> None:
     import batchtrans_subtitles
-
     from batchtrans.plugins import resolve
 
     [declared] = batchtrans_subtitles.batchtrans_formats()

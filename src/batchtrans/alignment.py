@@ -28,8 +28,9 @@ class AlignmentRecord:
     """One part of one plural form of one segment. Fields equal to their default are left out of the log.
 
     ``source`` and ``target`` include the white space at the part's edges: the joined parts of a form are its text.
-    ``raw`` is the model's text before trimming and unmasking, where it differs from ``target``. ``tokens`` are those
-    in and out, ``logprob`` the mean and least natural log-probability, ``ms`` the batch's wall time.
+    ``state`` is the segment's own where it was kept (``done``, ``fuzzy`` ...), ``tries`` the rungs of the ladder that
+    it took. ``raw`` is the backend's text before trimming and unmasking, where it differs from ``target``. ``tokens``
+    are those in and out, ``logprob`` the mean and least natural log-probability, ``ms`` the batch's wall time.
     """
 
     segment: str
@@ -48,6 +49,9 @@ class AlignmentRecord:
     row: int | None = None
     column: str = ""
     context: str = ""
+    flags: tuple[str, ...] = ()
+    state: str = ""
+    tries: int = 1
     raw: str | None = None
     masks: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
@@ -157,7 +161,7 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict) or values.get("type") not in ("run", "record", "end"):
         raise BatchtransError(
-            f"{path} is not an alignment log", "Name another file with --log, or move this one out of the way."
+            f"{path} is not an alignment log", "An alignment log is what `batchtrans run` writes beside its output."
         )
     return values
 
@@ -190,6 +194,11 @@ def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
             if _closes_group(values):
                 yield group
                 group = []
+
+
+def is_doubtful(group: Iterable[AlignmentRecord]) -> bool:
+    """Whether a written segment failed a soft check or needed the ladder below its first rung."""
+    return any(record.checks or record.tries > 1 for record in group)
 
 
 def forms_of(group: Iterable[AlignmentRecord], field_name: str = "target") -> tuple[str, ...]:

@@ -17,7 +17,6 @@ _PACKAGES = {
     "transformers": "the llama backend",
     "peft": "adapters",
     "bitsandbytes": "4-bit models",
-    "polib": "gettext catalogues",
     "pysbd": "splitting long texts",
     "tqdm": "the progress bar",
 }

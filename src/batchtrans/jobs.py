@@ -53,15 +53,18 @@ def plan(
 def _expand(
     inputs: Sequence[str], target_lang: str, registry: Registry, format_name: str | None
 ) -> Iterator[tuple[Path, Path]]:
-    """Each input file with its path below the directory it was found in."""
+    """Each input file with its path below the directory it was found in; a file named twice comes once."""
+    seen: set[Path] = set()
     for text in inputs:
         path = Path(text)
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if _is_candidate(file.relative_to(path), target_lang, registry) and file.is_file():
+                if _is_candidate(file, path, target_lang, registry):
                     yield file, file.relative_to(path)
         elif path.exists():
-            yield path, Path(path.name)
+            if path.resolve() not in seen:
+                yield path, Path(path.name)
+            seen.add(path.resolve())
         elif any(character in text for character in "*?["):
             matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
             matches = [match for match in matches if match.is_file() and not _is_ours(match, target_lang)]
@@ -72,14 +75,17 @@ def _expand(
             raise UsageError(f"there is no file {text}")
 
 
-def _is_candidate(path: Path, target_lang: str, registry: Registry) -> bool:
+def _is_candidate(path: Path, root: Path, target_lang: str, registry: Registry) -> bool:
     """Whether a file found in a directory is an input: of a known format, not hidden, and not an output of ours."""
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and registry.format_for(path.suffix) is not None and not _is_ours(path, target_lang)
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    known = registry.format_for(path.suffix) is not None
+    return not hidden and known and path.is_file() and not _is_ours(path, target_lang)
 
 
 def _is_ours(path: Path, target_lang: str) -> bool:
-    return path.name.endswith((LOG_SUFFIX, "~")) or path.stem.endswith(f".{target_lang}")
+    """Whether a file is an output (for this language by its name, for any by the log beside it), a log or a backup."""
+    log = path.with_name(path.name + LOG_SUFFIX)
+    return path.name.endswith((LOG_SUFFIX, "~")) or path.stem.endswith(f".{target_lang}") or log.exists()
 
 
 def _format_of(path: Path, registry: Registry) -> str:
@@ -111,6 +117,8 @@ def _destination(source: Path, relative: Path, output: str | None, target_lang: 
         if path.exists() and not path.is_dir():
             raise UsageError(f"-o {output} is a file, but there are several inputs", "Name a directory.")
         return path / relative.with_name(name)
+    if not path.parent.is_dir():
+        raise UsageError(f"-o {output}: there is no directory {path.parent}")
     return path
 
 

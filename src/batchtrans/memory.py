@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .alignment import WRITTEN, Run, forms_of, read_groups, read_history
+from .alignment import WRITTEN, Run, forms_of, is_doubtful, read_groups, read_history
 from .errors import FormatError, UsageError
 from .forms import form_sources
 from .plugins import registry, resolve
@@ -25,12 +25,12 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class Known(NamedTuple):
-    """A known translation: one text per plural form, where it came from (``memory`` or ``duplicate``), and whether
-    it was written as doubtful."""
+    """A known translation: one text per plural form, where it came from (``memory``, ``duplicate``, ``copy``), and
+    whether the judges doubted it."""
 
     targets: tuple[str, ...]
     origin: str
-    fuzzy: bool = False
+    doubtful: bool = False
 
 
 class Memory:
@@ -40,19 +40,19 @@ class Memory:
         self._base = sqlite3.connect("")  # a temporary file that vanishes with the connection
         self._base.execute("PRAGMA journal_mode = OFF")
         self._base.execute(
-            "CREATE TABLE known (key BLOB PRIMARY KEY, targets TEXT, origin TEXT, fuzzy INT) WITHOUT ROWID"
+            "CREATE TABLE known (key BLOB PRIMARY KEY, targets TEXT, origin TEXT, doubtful INT) WITHOUT ROWID"
         )
         self._base.execute("CREATE TABLE decided (segment TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, context: str, sources: tuple[str, ...], known: Known) -> None:
         self._base.execute(
             "INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?)",
-            (_key(context, sources), json.dumps(known.targets), known.origin, known.fuzzy),
+            (_key(context, sources), json.dumps(known.targets), known.origin, known.doubtful),
         )
 
     def find(self, context: str, sources: tuple[str, ...]) -> Known | None:
         row = self._base.execute(
-            "SELECT targets, origin, fuzzy FROM known WHERE key = ?", (_key(context, sources),)
+            "SELECT targets, origin, doubtful FROM known WHERE key = ?", (_key(context, sources),)
         ).fetchone()
         return Known(tuple(json.loads(row[0])), row[1], bool(row[2])) if row else None
 
@@ -87,7 +87,8 @@ def load_memory(path: Path, source_lang: str, target_lang: str) -> Iterator[tupl
         raise UsageError(f"there is no memory file {path}")
     name = path.name.lower()
     if name.endswith(".jsonl"):
-        yield from from_runs(path, [run for run in read_history(path).runs if run.header.get("to") == target_lang])
+        runs = [run for run in read_history(path).runs if run.header.get("to") == target_lang]
+        yield from from_runs(path, runs, found_done=True)
     elif name.endswith((".po", ".pot")):
         yield from ((pair, False) for pair in _from_po(path, source_lang, target_lang))
     elif name.endswith(".tmx"):
@@ -100,15 +101,19 @@ def load_memory(path: Path, source_lang: str, target_lang: str) -> Iterator[tupl
         )
 
 
-def from_runs(path: Path, runs: Sequence[Run]) -> Iterator[tuple[Pair, bool]]:
-    """The translations that these runs of a log wrote or found in place, the latest run first."""
+def from_runs(path: Path, runs: Sequence[Run], *, found_done: bool = False) -> Iterator[tuple[Pair, bool]]:
+    """What these runs of a log translated, the latest run first, each with whether it is doubtful.
+
+    ``found_done`` adds what they found translated already. What a run only passed through (fuzzy entries, texts that
+    were not selected, copies) is no translation to learn from.
+    """
     for run in reversed(runs):
         for group in read_groups(path, run):
-            translated = all(record.status in WRITTEN for record in group)
-            kept = all(record.origin == "kept" and record.target for record in group)
-            if translated or kept:
-                fuzzy = any(record.status == "fuzzy" for record in group)
-                yield (group[0].context, forms_of(group, "source"), forms_of(group)), fuzzy
+            origins = {record.origin for record in group}
+            made = origins - {"copy", "kept"} and all(record.status in WRITTEN for record in group)
+            found = found_done and group[0].state == State.DONE.value
+            if made or found:
+                yield (group[0].context, forms_of(group, "source"), forms_of(group)), is_doubtful(group)
 
 
 def _from_po(path: Path, source_lang: str, target_lang: str) -> Iterator[Pair]:

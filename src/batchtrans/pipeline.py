@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import __version__
 from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
@@ -108,13 +108,26 @@ class LazyBackend:
         self._create = create
         self._languages = source_lang, target_lang
         self._backend: Backend | None = None
+        self._started = False
+        self._preview: Mapping[str, Any] | None = None
         self.fingerprint: dict[str, Any] = {}
 
+    def preview(self) -> Mapping[str, Any]:
+        """What of the fingerprint can be known without starting."""
+        if self._preview is None:
+            self._preview = self._created().preview(*self._languages)
+        return self._preview
+
     def get(self) -> Backend:
-        if self._backend is None:
-            backend = self._create()
+        backend = self._created()
+        if not self._started:
+            self._started = True  # also if it fails: what it took by then is given back
             self.fingerprint = dict(backend.start(*self._languages))
-            self._backend = backend
+        return backend
+
+    def _created(self) -> Backend:
+        if self._backend is None:
+            self._backend = self._create()
         return self._backend
 
     @property
@@ -123,7 +136,7 @@ class LazyBackend:
         return list(getattr(self._backend, "notes", ()))
 
     def stop(self) -> None:
-        if self._backend is not None:
+        if self._backend is not None and self._started:
             self._backend.stop()
 
 
@@ -174,11 +187,32 @@ def windows(pieces: Iterable[Piece]) -> Iterator[list[Segment]]:
         yield window
 
 
+class Survey(NamedTuple):
+    """What a first reading finds: how many segments a document has, and how many of them a run would translate."""
+
+    segments: int
+    selected: int
+
+
+def survey(job: Job, opener: Format, settings: Settings) -> Survey:
+    """Read a document to its end, so that a broken one is refused before any model is loaded.
+
+    :raises BatchtransError: if the document is refused.
+    """
+    segments = selected = 0
+    for piece in opener.open(job.source, settings.open_options()).pieces():
+        if isinstance(piece, Segment):
+            segments += 1
+            selected += piece.state in REDO[settings.redo]
+    return Survey(segments, selected)
+
+
 def run_job(
     job: Job,
     opener: Format,
     settings: Settings,
     lazy: LazyBackend,
+    found: Survey,
     checks: Sequence[Check] = (),
     progress: Callable[[int], object] = lambda count: None,
 ) -> Outcome:
@@ -190,17 +224,18 @@ def run_job(
     outcome = Outcome(job)
     options = settings.open_options()
     document = opener.open(job.source, options)
-    outcome.notes.extend(document.notes)
-    selected = REDO[settings.redo]
-    backend = None
-    if any(piece.state in selected for piece in document.pieces() if isinstance(piece, Segment)):
-        backend = lazy.get()
-    header = _run_header(document, job, settings, lazy.fingerprint if backend else {})
+    header = _run_header(document, job, settings)
+    replaced = job.in_place and _is_own_output(job)
+    if (replaced and not document.bilingual) or (found.selected and _is_up_to_date(job, header, lazy.preview())):
+        outcome.up_to_date = True
+        return outcome
+    backend = lazy.get() if found.selected else None
+    header["backend"] = lazy.fingerprint if backend else {}
     with closing(AlignmentLog(job.log)) as log, closing(Memory()) as memory:
         if log.history.torn:
             outcome.notes.append(f"{job.log}: dropped {log.history.torn} bytes that a killed run left unfinished")
         journal = _open_journal(log, header)
-        if journal.complete and _stands(job, journal):
+        if journal.complete and _stands(job, journal.run):
             outcome.up_to_date = True
             return outcome
         _remember(memory, settings, journal, header)
@@ -211,6 +246,7 @@ def run_job(
         if journal.resumed:  # what the killed run decided counts too
             changed = _survey(document, journal, outcome)
         _write(document, opener, options, job, journal, outcome, changed)
+    outcome.notes.extend(document.notes)  # some are known only after a full reading
     outcome.seconds = monotonic() - started
     return outcome
 
@@ -239,20 +275,21 @@ def replay_job(job: Job, opener: Format, options: OpenOptions) -> Outcome:
     return outcome
 
 
-def _run_header(document: Document, job: Job, settings: Settings, fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """The run line: everything that decides the output, so that two equal lines promise equal bytes."""
+def _run_header(document: Document, job: Job, settings: Settings) -> dict[str, Any]:
+    """The run line, but for the backend's fingerprint: everything that decides the output, so that two equal lines
+    promise equal bytes."""
     return {
         "type": "run",
         "schema": SCHEMA,
         "tool": f"batchtrans {__version__}",
         "time": _now(),
         "input": {"path": job.name, "sha256": sha256_file(job.source)},
-        "output": str(job.output),
+        "output": "-" if job.to_stdout else str(job.output),
         "format": job.format,
         "encoding": document.encoding,
         "from": settings.source_lang,
         "to": settings.target_lang,
-        "backend": fingerprint,
+        "backend": {},
         "options": settings.for_log(),
     }
 
@@ -278,10 +315,25 @@ def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return essence(one) == essence(other)
 
 
-def _stands(job: Job, journal: _Journal) -> bool:
-    """Whether the output of a complete run is in place, byte for byte."""
-    assert journal.run.end is not None
-    return job.output.exists() and sha256_file(job.output) == journal.run.end["output"]["sha256"]
+def _is_up_to_date(job: Job, header: dict[str, Any], preview: Mapping[str, Any]) -> bool:
+    """Whether the log's last run was this one, as far as ``preview`` can tell, and nothing is left of it to do."""
+    runs = read_history(job.log).runs if preview else []
+    if not runs or not _same_run({**runs[-1].header, "backend": {}}, header):
+        return False
+    known = runs[-1].header["backend"]
+    return all(known.get(name) == value for name, value in preview.items()) and _stands(job, runs[-1])
+
+
+def _is_own_output(job: Job) -> bool:
+    """Whether the input of a run in place is what an earlier such run made of it."""
+    return sha256_file(job.source) in read_history(job.log).output_hashes()
+
+
+def _stands(job: Job, run: Run) -> bool:
+    """Whether a run came to its end with nothing left to try again, and its output is in place byte for byte."""
+    if run.end is None or run.end["counts"].get("failed") or not job.output.exists():
+        return False
+    return bool(sha256_file(job.output) == run.end["output"]["sha256"])
 
 
 def _remember(memory: Memory, settings: Settings, journal: _Journal, header: dict[str, Any]) -> None:
@@ -351,22 +403,18 @@ def _write(
     """Second pass: splice, verify, close the run in the log, put the output in place."""
     edits = document.finish(journal.started_at) if changed else ()
     outcome.edits = [edit.why for edit in edits]
+    original = job.source.with_name(job.source.name + "~")
+    keep = job.in_place and not (original.exists() and _is_own_output(job))  # never a translation over the original
     with AtomicFile(job.output) as output:
         sha256, expected = splice(document, merge(document, journal.groups()), edits, output.file, changed=changed)
         output.close()
         verify(opener, output.path, options, expected)
         if not journal.complete:
-            journal.log.append(
-                {
-                    "type": "end",
-                    "counts": dict(outcome.counts),
-                    "edits": outcome.edits,
-                    "output": {"path": str(job.output), "sha256": sha256},
-                }
-            )
+            end = {"counts": dict(outcome.counts), "edits": outcome.edits, "output": {"sha256": sha256}}
+            journal.log.append({"type": "end", **end})
             journal.log.sync()
-        if job.in_place:
-            shutil.copy2(job.source, job.source.with_name(job.source.name + "~"))
+        if keep:
+            shutil.copy2(job.source, original)
         output.commit()
 
 

@@ -130,7 +130,7 @@ def samples(forms: PluralForms) -> tuple[int, ...]:
 
 
 def relaxed(forms: PluralForms) -> tuple[bool, ...]:
-    """For each form whether msgfmt lets it leave the number out: fewer than 5 of the numbers to ``CHECKED`` select it."""
+    """For each form whether msgfmt lets it leave the number out: fewer than 5 of 0 to ``CHECKED`` select it."""
     select = compile_expression(forms.formula)
     counts = Counter(select(n) for n in range(CHECKED + 1))
     return tuple(counts[form] < _OFTEN for form in range(forms.nplurals))

@@ -53,15 +53,15 @@ def summary(outcome: Outcome) -> str:
         details = [f"{counts[key]} {words}" for key, words in _ORIGINS.items() if counts[key]]
         details += [f"{counts['repaired']} repaired"] if counts["repaired"] else []
         details += [f"{counts['fuzzy']} doubtful"] if counts["fuzzy"] else []
-        line = f"  {counts['segments']} segments: {written} written"
+        line = f"  segments: {counts['segments']}, written: {written}"
         line += f" ({', '.join(details)})" if details else ""
-        line += f", {counts['skipped']} not selected" if counts["skipped"] else ""
-        line += f", {counts['failed']} left untranslated" if counts["failed"] else ""
+        line += f", not selected: {counts['skipped']}" if counts["skipped"] else ""
+        line += f", left untranslated: {counts['failed']}" if counts["failed"] else ""
         lines.append(f"{line}; {outcome.seconds:.1f} s")
     lines += [f"  line {line}: left untranslated: {why}" for line, why in outcome.problems]
     if counts["failed"] > len(outcome.problems):
         lines.append(f"  and {counts['failed'] - len(outcome.problems)} more; the log has all of them")
-    lines += [f"  {edit}" for edit in outcome.edits]
+    lines += [f"  changed beside the translations: {edit}" for edit in outcome.edits]
     lines += [f"  {note}" for note in outcome.notes]
     if job.log.parent != job.output.parent or not job.to_stdout:  # the log of a bare - goes with its spool
         lines.append(f"  log: {job.log}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ import click
 
 from . import checks as judges
 from . import jobs as planning
-from .alignment import forms_of, read_groups, read_history
+from .alignment import AlignmentRecord, forms_of, read_groups, read_history
 from .errors import BackendError, BatchtransError, FormatError, PluginError, UsageError
 from .forms import form_sources
-from .pipeline import Job, LazyBackend, Outcome, Settings, last_run, replay_job, run_job
+from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, last_run, replay_job, run_job, survey
 from .plugins import Registry, registry, resolve
 from .report import Progress, exit_code, summary
 from .types import Backend, Format, OpenOptions, Problem, Segment, State
@@ -26,6 +27,7 @@ from .types import Backend, Format, OpenOptions, Problem, Segment, State
 #: Options with a flag of their own that belong to the backend, and to the format.
 _BACKEND_FLAGS = ("model", "adapter", "device")
 _FORMAT_FLAGS = ("into", "unit")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_@][A-Za-z0-9]+)*")
 
 
 def run_command(given: Mapping[str, Any]) -> int:
@@ -49,17 +51,17 @@ def run_command(given: Mapping[str, Any]) -> int:
         for path in settings.memory:
             if not path.is_file():
                 raise UsageError(f"there is no memory file {path}")
-        jobs, refused = _openable(jobs, formats, settings)
+        surveyed, refused = _survey(jobs, formats, settings)
         if given["fresh"]:
-            for job in jobs:
+            for job in surveyed:
                 planning.set_aside(job.log)
         elif not given["overwrite"]:
-            planning.refuse_foreign_outputs(jobs)
+            planning.refuse_foreign_outputs(list(surveyed))
         lazy = LazyBackend(
             lambda: _create_backend(backend_name, found, backend_options), settings.source_lang, settings.target_lang
         )
         stack.callback(lazy.stop)
-        outcomes, failures = _run_jobs(jobs, formats, settings, lazy, found)
+        outcomes, failures = _run_jobs(surveyed, formats, settings, lazy, found)
         for note in lazy.notes:
             click.echo(note, err=True)
         for outcome in outcomes:
@@ -75,6 +77,11 @@ def _warn(found: Registry) -> None:
 
 def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> list[Job]:
     """The jobs. Standard input is spooled to a file first, and standard output is one until it is whole."""
+    for option in ("source_lang", "target_lang"):
+        if not _LANGUAGE.fullmatch(given[option]):
+            raise UsageError(
+                f"{given[option]!r} is not a language code", "Codes look like es, pt_BR, zh-Hant, sr@latin."
+            )
     inputs, output, log = list(given["inputs"]), given["output"], given["log"]
     format_name = given["format_name"]
     if format_name is not None and format_name not in found.formats:
@@ -118,7 +125,7 @@ def _backend_name(name: str | None, found: Registry) -> str:
     if name is None and "llama" not in found.backends:
         raise BackendError(
             "no translation model is installed",
-            "pip install 'batchtrans[llama,en-es]' brings one; --backend pseudo needs none.",
+            "Install the packages batchtrans-llama and batchtrans-en-es; --backend pseudo needs no model.",
         )
     name = name or "llama"
     if name not in found.backends:
@@ -173,50 +180,66 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _openable(jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settings) -> tuple[list[Job], int]:
-    """The jobs whose files open; a usage error stops everything before any work, a broken file only itself."""
-    good = []
+def _survey(jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settings) -> tuple[dict[Job, Survey], int]:
+    """The jobs whose files can be read, with what is in them, and how many cannot.
+
+    A usage error stops everything before any work; a broken file is reported and stops only itself.
+    """
+    surveyed: dict[Job, Survey] = {}
     for job in jobs:
-        try:
-            formats[job.format].open(job.source, settings.open_options())
-        except FormatError as error:
-            click.echo(f"batchtrans: error: {error}", err=True)
-        else:
-            good.append(job)
-    return good, len(jobs) - len(good)
+        with _reported(job):
+            surveyed[job] = survey(job, formats[job.format], settings)
+    return surveyed, len(jobs) - len(surveyed)
 
 
 def _run_jobs(
-    jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settings, lazy: LazyBackend, found: Registry
+    surveyed: Mapping[Job, Survey],
+    formats: Mapping[str, Format],
+    settings: Settings,
+    lazy: LazyBackend,
+    found: Registry,
 ) -> tuple[list[Outcome], int]:
     checks = [resolve(declared) for declared in found.checks.values()]
     progress = Progress()
-    outcomes, failures = [], 0
-    for job in jobs:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        if progress.shown:
-            pieces = formats[job.format].open(job.source, settings.open_options()).pieces()
-            progress.begin(job.name, sum(isinstance(piece, Segment) for piece in pieces))
-        try:
-            outcome = run_job(job, formats[job.format], settings, lazy, checks, progress.advance)
-        except (BackendError, PluginError, UsageError):
-            raise
-        except BatchtransError as error:
-            failures += 1
-            click.echo(f"batchtrans: error: {error}", err=True)
-        else:
+    outcomes: list[Outcome] = []
+    for job, contents in surveyed.items():
+        with _reported(job):
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+            progress.begin(job.name, contents.segments)
+            try:
+                outcome = run_job(job, formats[job.format], settings, lazy, contents, checks, progress.advance)
+            finally:
+                progress.end()
             outcomes.append(outcome)
-            progress.end()
             click.echo(summary(outcome), err=True)
-        finally:
-            progress.end()
-    return outcomes, failures
+    return outcomes, len(surveyed) - len(outcomes)
+
+
+@contextmanager
+def _reported(job: Job) -> Iterator[None]:
+    """Print what refuses one document and go on with the next; what concerns all of them passes through."""
+    try:
+        yield
+    except (BackendError, PluginError, UsageError):
+        raise
+    except BatchtransError as error:
+        click.echo(f"batchtrans: error: {error}", err=True)
+    except OSError as error:
+        click.echo(f"batchtrans: error: {job.name}: {error.strerror or error}", err=True)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        click.echo(f"batchtrans: error: {job.name}: the format {job.format!r} or a check failed: {what}", err=True)
+        click.echo("  This is a defect of the plugin; the document is left as it was. Please report it.", err=True)
 
 
 def replay_command(log: Path, output: Path | None, source: Path | None, overwrite: bool) -> int:
     """``batchtrans replay``; the exit code."""
     found = registry()
     header = last_run(log)
+    if header["input"]["path"] == "-" and source is None:
+        raise UsageError("the run read standard input", "Give that text as a file with --input.")
+    if header["output"] == "-" and output is None:
+        raise UsageError("the run wrote to standard output", "Give an output with -o.")
     options = OpenOptions(
         header["from"],
         header["to"],
@@ -252,7 +275,7 @@ def check_command(files: Sequence[Path], given: Mapping[str, Any]) -> int:
         except FormatError as error:
             broken += 1
             click.echo(f"batchtrans: error: {error}", err=True)
-    click.echo(f"{len(files)} files, {hard} errors, {soft} doubts", err=True)
+    click.echo(f"files: {len(files)}, errors: {hard}, doubts: {soft}", err=True)
     return 1 if hard or broken else 0
 
 
@@ -262,12 +285,7 @@ def _findings(
     if path.name.endswith(planning.LOG_SUFFIX):
         for run in read_history(path).runs[-1:]:
             for group in read_groups(path, run):
-                pairs = zip(forms_of(group, "source"), forms_of(group), strict=True)
-                for source, target in pairs:
-                    if target:
-                        yield from (
-                            (group[0].line, problem) for problem in judges.judge(source, target, further=further)
-                        )
+                yield from ((group[0].line, problem) for problem in _judge_group(group, further))
         return
     name = given["format_name"] or found.format_for(path.suffix)
     if name not in found.formats:
@@ -295,3 +313,13 @@ def _findings(
             for source, target, loose in zip(sources, piece.target, relaxed, strict=True):
                 for problem in judges.judge(source, target, piece.flags, relaxed=loose, further=further):
                     yield piece.location.line, problem
+
+
+def _judge_group(group: Sequence[AlignmentRecord], further: Sequence[judges.Check]) -> Iterator[Problem]:
+    """The findings in one segment of a log, in all its forms."""
+    if group[0].state == State.SKIP.value:
+        return
+    flags, relaxed = frozenset(group[0].flags), group[0].forms > 1
+    for source, target in zip(forms_of(group, "source"), forms_of(group), strict=True):
+        if target:
+            yield from judges.judge(source, target, flags, relaxed=relaxed, further=further)

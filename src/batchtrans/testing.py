@@ -295,16 +295,19 @@ def check_backend(
     """Hold a backend to its laws; it is started and stopped here.
 
     One result per request; nothing comes of nothing; the same request gives the same text whatever stands beside or
-    came before it, in whatever order and batch size; a fingerprint of JSON values; an answer holds only masks of its
-    request. ``texts`` are what it is asked to translate. With ``exact=False`` the texts of differently composed
-    batches are not compared, which 16-bit kernels of a GPU need.
+    came before it, in whatever order and batch size; a fingerprint of JSON values that holds what the preview said;
+    an answer holds only masks of its request. ``texts`` are what it is asked to translate. With ``exact=False`` the
+    texts of differently composed batches are not compared, which 16-bit kernels of a GPU need.
 
     :raises AssertionError: naming the law that is broken and the request.
     """
     name = type(backend).__name__
+    preview = backend.preview(source_lang, target_lang)
     fingerprint = backend.start(source_lang, target_lang)
     try:
         _check_fingerprint(name, fingerprint)
+        promised = {key: fingerprint.get(key) for key in preview}
+        assert promised == preview, f"{name}: the preview is part of the fingerprint: {preview} became {promised}"
         requests = _requests(backend, texts)
         size = max(1, min(backend.batch_size, len(requests)))
         assert list(backend.translate(iter(()))) == [], f"{name}: empty in, empty out: results came for no request"

@@ -25,8 +25,8 @@ _BOMS = (  # UTF-32 before UTF-16: the little-endian marks share their first two
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_BYTE_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r)")
-_TEXT_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)")
+_BYTE_END = re.compile(rb"\r\n|\n|\r")
+_TEXT_END = re.compile(r"\r\n|\n|\r")
 
 
 class Line(NamedTuple):
@@ -83,14 +83,14 @@ def read_lines(path: Path, encoding: str, bom: bytes = b"") -> Iterator[Line]:
 def _narrow_lines(file: IO[bytes], path: Path, encoding: str, offset: int) -> Iterator[Line]:
     number, rest, at_end = 1, b"", False
     while not at_end:
-        chunk = file.read(_CHUNK)
+        chunk = file.read(max(_CHUNK, len(rest)))  # as much again, so that a long line costs linear time
         at_end = not chunk
         buffer = rest + chunk
         position = 0
-        for match in _BYTE_LINE.finditer(buffer):
+        for match in _BYTE_END.finditer(buffer):
             if match.end() == len(buffer) and not at_end and buffer.endswith(b"\r"):
                 break  # the line feed of a CR LF pair may be in the next chunk
-            raw = match.group()
+            raw = buffer[position : match.end()]
             yield _narrow_line(raw, path, encoding, offset, number)
             offset += len(raw)
             number += 1
@@ -113,7 +113,7 @@ def _wide_lines(file: IO[bytes], path: Path, encoding: str, offset: int) -> Iter
     decoder = codecs.getincrementaldecoder(encoding)()
     number, rest, at_end, consumed = 1, "", False, offset
     while not at_end:
-        chunk = file.read(_CHUNK)
+        chunk = file.read(max(_CHUNK, len(rest)))
         at_end = not chunk
         try:
             buffer = rest + decoder.decode(chunk, final=at_end)
@@ -121,10 +121,10 @@ def _wide_lines(file: IO[bytes], path: Path, encoding: str, offset: int) -> Iter
             raise undecodable(path, encoding, consumed + error.start, 0) from None
         consumed += len(chunk)
         position = 0
-        for match in _TEXT_LINE.finditer(buffer):
+        for match in _TEXT_END.finditer(buffer):
             if match.end() == len(buffer) and not at_end and buffer.endswith("\r"):
                 break
-            line = _wide_line(match.group(), encoding, offset, number)
+            line = _wide_line(buffer[position : match.end()], encoding, offset, number)
             yield line
             offset += len(line.raw)
             number += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import checks as judges
 from . import protect, segmentation
@@ -120,17 +121,17 @@ class Translator:
     def decide(self, window: Sequence[Segment]) -> Iterator[list[Decision]]:
         """Decide every segment of the window; decisions come as soon as they stand, in lists fit to be logged."""
         direct: list[Decision] = []
-        units: list[_Unit] = []
+        asked: list[Segment] = []
         for segment in window:
             if decision := self._without_model(segment):
                 direct.append(decision)
             else:
-                units.append(self._unit(segment))
+                asked.append(segment)
         yield direct
         if self._backend and self._backend.verbatim:
-            yield from self._verbatim(units)
+            yield self._verbatim(asked)
         else:
-            yield from self._climb(units)
+            yield from self._climb([self._unit(segment) for segment in asked])
 
     # Without a model
 
@@ -163,23 +164,20 @@ class Translator:
         return self._document.plural_relaxed if len(segment.source) > 1 else (False,) * forms
 
     def _kept(self, segment: Segment) -> Decision:
-        plural = len(segment.source) > 1
         sources = form_sources(segment, self._document)
         targets = segment.target + ("",) * (len(sources) - len(segment.target))
-        records = tuple(
-            _record(segment, number if plural else None, len(sources), source, target, "skipped", "kept")
-            for number, (source, target) in enumerate(zip(sources, targets, strict=False))
-        )
+        why = segment.note if segment.state is State.SKIP else ""
+        records = _records(segment, sources, targets, "skipped", "kept", why=why, state=segment.state.value)
         return Decision(segment, segment.target, segment.state, False, records)
 
     def _direct(self, segment: Segment, sources: tuple[str, ...], known: Known) -> Decision:
-        plural = len(segment.source) > 1
-        status = "fuzzy" if known.fuzzy else "ok"
-        records = tuple(
-            _record(segment, number if plural else None, len(sources), source, target, status, known.origin)
-            for number, (source, target) in enumerate(zip(sources, known.targets, strict=True))
-        )
+        status = "fuzzy" if self._is_marked(known.doubtful) else "ok"
+        checks = ("known",) if known.doubtful else ()
+        records = _records(segment, sources, known.targets, status, known.origin, checks=checks)
         return Decision(segment, known.targets, _state(status), True, records)
+
+    def _is_marked(self, doubtful: bool) -> bool:
+        return self._mark == "all" or (self._mark == "low" and doubtful)
 
     # With a model
 
@@ -210,39 +208,26 @@ class Translator:
             parts.append(part)
         return parts
 
-    def _verbatim(self, units: list[_Unit]) -> Iterator[list[Decision]]:
+    def _verbatim(self, segments: list[Segment]) -> list[Decision]:
         assert self._scheduler is not None
-        owners: list[tuple[Segment, int]] = []
         requests: list[Request] = []
-        answers: dict[int, list[str]] = {}
-        for index, unit in enumerate(units):
-            answers[index] = []
-            for number, present in enumerate(unit.segment.target):
-                source = unit.segment.source[min(number, len(unit.segment.source) - 1)]
-                requests.append(Request(len(owners), source, present, unit.segment.context))
-                owners.append((unit.segment, index))
-        results: dict[int, Result] = {}
+        for segment in segments:
+            for number, present in enumerate(segment.target):
+                source = segment.source[min(number, len(segment.source) - 1)]
+                requests.append(Request(len(requests), source, present, segment.context))
+        answers: dict[int, str] = {}
         for batch in self._scheduler.translate(requests):
-            results.update((result.id, result) for result in batch.results)
-        for identity, (_, index) in enumerate(owners):
-            answers[index].append(results[identity].target)
-        yield [self._as_given(unit.segment, tuple(answers[index])) for index, unit in enumerate(units)]
+            answers.update((result.id, result.target) for result in batch.results)
+        decisions, first = [], 0
+        for segment in segments:
+            last = first + len(segment.target)
+            decisions.append(self._as_given(segment, tuple(answers[number] for number in range(first, last))))
+            first = last
+        return decisions
 
     def _as_given(self, segment: Segment, targets: tuple[str, ...]) -> Decision:
-        plural = len(segment.source) > 1
-        records = tuple(
-            _record(
-                segment,
-                number if plural else None,
-                len(targets),
-                segment.source[min(number, len(segment.source) - 1)],
-                target,
-                "ok",
-                "kept",
-            )
-            for number, target in enumerate(targets)
-        )
-        return Decision(segment, targets, segment.state, True, records)
+        sources = tuple(segment.source[min(number, len(segment.source) - 1)] for number in range(len(targets)))
+        return Decision(segment, targets, segment.state, True, _records(segment, sources, targets, "ok", "kept"))
 
     def _climb(self, units: list[_Unit]) -> Iterator[list[Decision]]:
         """The ladder, rung by rung for the whole window, so that each rung runs in full batches."""
@@ -355,8 +340,8 @@ class Translator:
         targets = tuple(form.target for form in unit.forms)
         if not failed and (why := self._whole_problem(unit, targets)):
             failed = True
-        low = any(part.rung or part.problems for _, part in unit.parts())
-        fuzzy = self._mark == "all" or (self._mark == "low" and low)
+        doubtful = any(part.rung or part.problems for _, part in unit.parts())
+        fuzzy = self._is_marked(doubtful)
         records = []
         for form in unit.forms:
             for index, part in enumerate(form.parts):
@@ -365,7 +350,7 @@ class Translator:
                 records.append(_part_record(segment, form, len(unit.forms), part, index, status, why if failed else ""))
         if failed:
             return Decision(segment, segment.target, segment.state, False, tuple(records))
-        known = Known(targets, "duplicate", fuzzy)
+        known = Known(targets, "duplicate", doubtful)
         self._memory.add(segment.context, tuple(form.source for form in unit.forms), known)
         return Decision(segment, targets, State.FUZZY if fuzzy else State.DONE, True, tuple(records))
 
@@ -419,35 +404,50 @@ def _request(number: int, text: str, segment: Segment, form: _Form) -> Request:
     return Request(number, text, present, segment.context, segment.note, segment.flags, form.number, form.sample)
 
 
-def _record(
-    segment: Segment, form: int | None, forms: int, source: str, target: str, status: str, origin: str
-) -> AlignmentRecord:
-    place = segment.location
-    return AlignmentRecord(
-        segment.id,
-        source,
-        target,
-        status,
-        origin,
-        form=form,
-        forms=forms,
-        line=place.line,
-        span=(place.start, place.end),
-        key=place.key,
-        row=place.row,
-        column=place.column,
-        context=segment.context,
+def _records(
+    segment: Segment, sources: tuple[str, ...], targets: tuple[str, ...], status: str, origin: str, **more: Any
+) -> tuple[AlignmentRecord, ...]:
+    """The records of a segment that was decided as a whole, one per form."""
+    plural = len(segment.source) > 1
+    return tuple(
+        AlignmentRecord(
+            segment.id,
+            source,
+            target,
+            status,
+            origin,
+            form=number if plural else None,
+            forms=len(sources),
+            **_place(segment),
+            **more,
+        )
+        for number, (source, target) in enumerate(zip(sources, targets, strict=False))
     )
+
+
+def _place(segment: Segment) -> dict[str, Any]:
+    """The fields of a record that say where its segment stands, and under which conditions."""
+    place = segment.location
+    return {
+        "line": place.line,
+        "span": (place.start, place.end),
+        "key": place.key,
+        "row": place.row,
+        "column": place.column,
+        "context": segment.context,
+        "flags": tuple(sorted(segment.flags)),
+    }
 
 
 def _part_record(
     segment: Segment, form: _Form, forms: int, part: _Part, index: int, status: str, why: str
 ) -> AlignmentRecord:
-    place, result = segment.location, part.result or Result(0, "")
+    result = part.result or Result(0, "")
     scores = None
     if result.logprob_mean is not None and result.logprob_min is not None:
         scores = (round(result.logprob_mean, 4), round(result.logprob_min, 4))
     target = "" if status == "failed" else part.target
+    raw = result.target if result.raw is None else result.raw
     return AlignmentRecord(
         segment.id,
         part.source,
@@ -459,13 +459,9 @@ def _part_record(
         forms=forms,
         part=index,
         parts=len(form.parts),
-        line=place.line,
-        span=(place.start, place.end),
-        key=place.key,
-        row=place.row,
-        column=place.column,
-        context=segment.context,
-        raw=result.raw if result.raw is not None and result.raw.strip() != target.strip() else None,
+        **_place(segment),
+        tries=part.rung + 1,
+        raw=raw if raw.strip() != target.strip() else None,
         masks=part.placeholders,
         checks=tuple(problem.code for problem in part.problems),
         stop=result.stop,

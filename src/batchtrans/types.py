@@ -48,7 +48,8 @@ class Segment:
     ``id`` is unique in its document and does not depend on the target. ``raw`` are the bytes of the unit in the
     file; ``slots`` are the sorted, disjoint spans of ``raw`` (possibly empty ones) that :meth:`Document.render` may
     replace. ``source`` has one item, or singular and plural; ``target`` has one item, or one per plural form of
-    the target language. In a one-language format ``target`` is the source itself. ``private`` is for the format.
+    the target language. In a one-language format ``target`` is the source itself. ``note`` is the author's remark for
+    translators, and of a ``SKIP`` segment the reason. ``private`` is for the format.
     """
 
     id: str
@@ -222,6 +223,16 @@ class Backend(ABC):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self.options = options
+
+    def preview(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
+        """What of the fingerprint is known without loading anything; nothing, for a backend that starts quickly.
+
+        A run whose log is complete and agrees with it is up to date without a start.
+
+        :raises UnsupportedPair: as :meth:`start` does.
+        :raises BackendError: as :meth:`start` does, for what can be seen already.
+        """
+        return {}
 
     @abstractmethod
     def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:

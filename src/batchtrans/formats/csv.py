@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import CannotRender, UsageError
 from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Segment, State
@@ -36,14 +35,9 @@ class CsvFormat(Format):
         return CsvDocument(path, options)
 
 
-class _Slot(NamedTuple):
-    """What rendering needs to know: how many delimiters stand before the cell in its slot, whether the source cell is
-    quoted, whether the target cell is there, and whether the record must stay as it is."""
-
-    delimiters: int
-    quoted: bool
-    present: bool
-    fixed: bool
+#: What rendering needs to know: how many delimiters stand before the cell in its slot, whether the source cell is
+#: quoted, whether the target cell is there, and whether the record must stay as it is.
+_Slot = tuple[int, bool, bool, bool]
 
 
 class CsvDocument(Document):
@@ -66,7 +60,7 @@ class CsvDocument(Document):
         """What was found out about the dialect, and after a full reading how many records were too long."""
         notes = [f"read with the delimiter {self._delimiter!r}"] if self._sniffed else []
         if self._overlong:
-            notes.append(f"{self._overlong} records with more cells than the header were left as they are")
+            notes.append(f"records with more cells than the header, left as they are: {self._overlong}")
         return notes
 
     def _dialect(self, options: OpenOptions) -> Dialect:
@@ -109,25 +103,28 @@ class CsvDocument(Document):
 
     def pieces(self) -> Iterator[Piece]:
         encoding = self.encoding
+        width = self._table.width
+        header_row = self._first_row if self._table.header else 0
         literal, offset, line, overlong = "", len(self._bom), 1, 0
         if self._bom:
             yield self._bom
         for row, record in enumerate(self._records(), 1):
+            text, cells, _, breaks = record
             position = 0
-            if record.cells and not (row == self._first_row and self._table.header):
-                fixed = self._is_overlong(record.cells)
+            if cells and row != header_row:
+                fixed = len(cells) > width and self._is_overlong(cells)
                 overlong += fixed
                 for column, start, end, slot in self._slots(record, fixed):
-                    if data := (literal + record.text[position:start]).encode(encoding):
+                    if data := (literal + text[position:start]).encode(encoding):
                         yield data
                         offset += len(data)
-                    raw = record.text[start:end].encode(encoding)
+                    raw = text[start:end].encode(encoding)
                     location = Location(line, offset, offset + len(raw), "", row, column.tag)
-                    yield self._segment(record.cells, column, slot, raw, location)
+                    yield self._segment(cells, column, slot, raw, location)
                     offset += len(raw)
                     literal, position = "", end
-            literal += record.text[position:]
-            line += record.breaks
+            literal += text[position:]
+            line += breaks
             if len(literal) > _LITERAL:
                 data = literal.encode(encoding)
                 yield data
@@ -138,49 +135,53 @@ class CsvDocument(Document):
         self._overlong = overlong
 
     def _is_overlong(self, cells: list[str]) -> bool:
-        """Whether a record has cells beyond the header's, so that nobody can say which column is which."""
-        table = self._table
-        return len(cells) > table.width and (
-            len(cells) > table.width_after or any(cells[table.width : table.width_after])
-        )
+        """Whether cells beyond the header's say something, so that nobody knows which column is which."""
+        return any(map(self._scanner.value, cells[self._table.width :]))
 
     def _slots(self, record: Record, fixed: bool) -> list[tuple[Column, int, int, _Slot]]:
         """Where the target of each column goes: the characters ``start:end`` of the record."""
-        cells = record.cells
-        count = len(cells)
-        slots = []
+        text, cells, line_end, _ = record
+        count, body = len(cells), len(text) - len(line_end)
+        slots: list[tuple[Column, int, int, _Slot]] = []
         taken = -1
         for column in self._table.columns:
-            target = column.target
-            quoted = column.source < count and self._scanner.is_quoted(cells[column.source])
+            source, _, target = column
+            quoted = source < count and self._scanner.is_quoted(cells[source])
             if self._table.replace:
                 if target < count:
-                    start = _start(cells, target)
-                    slots.append((column, start, start + len(cells[target]), _Slot(0, quoted, True, fixed)))
+                    start = self._start(cells, target)
+                    slots.append((column, start, start + len(cells[target]), (0, quoted, True, fixed)))
                 continue
-            first = min(target, count)
-            while first > max(1, taken + 1) and not cells[first - 1]:
+            least = taken + 1 or 1  # the first cell has no delimiter before it
+            first = target if target < count else count
+            while first > least and not cells[first - 1]:
                 first -= 1
-            first = max(first, taken + 1)
-            body = len(record.text) - len(record.end)
-            end = body if target + 1 >= count else _start(cells, target + 1) - 1
-            start = end if first >= count else max(0, _start(cells, first) - 1)
-            slots.append((column, start, end, _Slot(target - first + (target > 0), quoted, target < count, fixed)))
+            if first <= taken:
+                first = taken + 1
+            end = self._start(cells, target + 1) - 1 if target + 1 < count else body
+            start = end if first >= count else self._start(cells, first) - 1 if first else 0
+            slots.append((column, start, end, (target - first + (target > 0), quoted, target < count, fixed)))
             taken = target
         return slots
 
+    def _start(self, cells: list[str], index: int) -> int:
+        """Where the cell ``index`` begins in its record."""
+        return len(self._delimiter.join(cells[:index])) + 1 if index else 0
+
     def _segment(self, cells: list[str], column: Column, slot: _Slot, raw: bytes, location: Location) -> Segment:
-        scanner = self._scanner
-        source = (scanner.value(cells[column.source]) if column.source < len(cells) else "",)
+        _, _, present, fixed = slot
+        value = self._scanner.value
+        source = (value(cells[column.source]) if column.source < len(cells) else "",)
         target, state = source, State.NEW
         if self.bilingual:
-            target = (scanner.value(cells[column.target]) if slot.present else "",)
-        if slot.fixed or not source[0]:
+            target = (value(cells[column.target]) if present else "",)
+        if fixed or not source[0]:
             state = State.SKIP
         elif self.bilingual and target[0]:
             state = State.DONE
         identity = f"{location.row}:{column.tag}"
-        return Segment(identity, raw, source, target, location, ((0, len(raw)),), state, private=slot)
+        note = "the record has more cells than the header" if fixed else ""
+        return Segment(identity, raw, source, target, location, ((0, len(raw)),), state, "", note, private=slot)
 
     def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         text, source = target[0], segment.source[0]
@@ -196,14 +197,15 @@ class CsvDocument(Document):
 
     def render(self, segment: Segment, target: tuple[str, ...], state: State) -> bytes:
         slot: _Slot = segment.private
+        delimiters, quoted, present, fixed = slot
         if state is State.SKIP or target == segment.target:
-            if slot.present or slot.fixed or (state is State.NEW and state is segment.state):
+            if present or fixed or (state is State.NEW and state is segment.state):
                 return segment.raw
-            return (self._delimiter * slot.delimiters).encode(self.encoding)
+            return (self._delimiter * delimiters).encode(self.encoding)
         if problem := self.problem(segment, target):
             raise CannotRender(f"{self.path}:{segment.location.line}: {problem}")
-        cell = self._scanner.cell(target[0], slot.quoted)
-        return (self._delimiter * slot.delimiters + cell).encode(self.encoding)
+        cell = self._scanner.cell(target[0], quoted)
+        return (self._delimiter * delimiters + cell).encode(self.encoding)
 
     def finish(self, started_at: datetime) -> Sequence[Edit]:
         if not self._table.added:
@@ -216,11 +218,6 @@ class CsvDocument(Document):
             offset += len(record.text.encode(self.encoding))
         cells = "".join(self._delimiter + cell for cell in self._table.added)
         return (Edit(offset, offset, cells.encode(self.encoding), "the header of the new column"),)
-
-
-def _start(cells: list[str], index: int) -> int:
-    """Where the cell ``index`` begins in its record; one past the record's end for the cell after the last."""
-    return sum(map(len, cells[:index])) + index
 
 
 def _character(options: OpenOptions, name: str) -> str:

@@ -24,12 +24,11 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is done with a table: ``columns`` in the order of their targets, how many cells a record has now and how
-    many afterwards, whether there is a header, whether targets replace sources, and the header's new raw cells."""
+    """What is done with a table: ``columns`` in the order of their targets, how many cells the first record has,
+    whether it is a header, whether targets replace sources, and the header's new raw cells."""
 
     columns: tuple[Column, ...]
     width: int
-    width_after: int
     header: bool
     replace: bool
     added: tuple[str, ...] = ()
@@ -44,7 +43,7 @@ def choose(
     """
     into = options.one("into") or "append"
     if first is None:
-        return Table((), 0, 0, False, into == "replace")
+        return Table((), 0, False, into == "replace")
     wanted = tuple(dict.fromkeys(options.values.get("column", ())))
     cells = [scanner.value(cell) for cell in first.cells]
     header = _has_header(options.one("header") or "auto", cells, wanted)
@@ -55,16 +54,16 @@ def choose(
         raise columns.error("a table needs --column, once for each column to translate")
     if into == "replace":
         chosen = tuple(Column(index, columns.tag(index), index) for index in sources)
-        return Table(chosen, len(names), len(names), header, True)
+        return Table(chosen, len(names), header, True)
     targets = _targets(columns, sources, into, options.target_lang, header)
     if len(set(targets)) < len(targets) or set(targets) & set(sources):
         raise columns.error("the translations would go into a column that is itself translated, or into one twice")
     chosen = tuple(
         Column(index, columns.tag(index), target) for target, index in sorted(zip(targets, sources, strict=True))
     )
-    new = [name for name in columns.added if header]
-    raw = tuple(scanner.cell(name, scanner.is_quoted(first.cells[sources[0]])) for name in new)
-    return Table(chosen, len(names), len(names) + len(columns.added), header, False, raw)
+    quoted = scanner.is_quoted(first.cells[sources[0]])
+    raw = tuple(scanner.cell(name, quoted) for name in columns.added) if header else ()
+    return Table(chosen, len(names), header, False, raw)
 
 
 def _targets(columns: _Columns, sources: list[int], into: str, target_lang: str, header: bool) -> list[int]:

@@ -60,9 +60,8 @@ class Scanner:
         self._plain = re.compile(plain, re.DOTALL)
         self._needs_quotes = re.compile(rf"[{delimiter}\r\n{quote}]")
         self._needs_escape = re.compile(rf"[{delimiter}\r\n{escape}]")
-        self._pair: re.Pattern[str] | None = None
-        if escape:
-            self._pair = re.compile(rf"{escape}(.)|{quote}({quote})" if quote else rf"{escape}(.)", re.DOTALL)
+        self._escaped = re.compile(rf"{escape}(.)", re.DOTALL) if escape else None
+        self._inner = re.compile(rf"{escape}(.)|{quote}({quote})", re.DOTALL) if escape and quote else None
         self._quoted: re.Pattern[str] | None = None
         if quote:
             inside = rf"[^{quote}{escape}]*"
@@ -125,18 +124,19 @@ class Scanner:
     def value(self, cell: str) -> str:
         """What a raw cell says."""
         quote = self.dialect.quotechar
-        if self._quoted and cell.startswith(quote):
+        if quote and cell.startswith(quote):
+            assert self._quoted is not None
             match = self._quoted.match(cell)
             assert match is not None
             inside, tail = match.groups()
-            if self._pair:
-                return self._unescape(inside) + tail[:1] + self._unescape(tail[1:])
+            if self._inner:
+                inside = self._inner.sub(lambda pair: pair[1] or pair[2], inside)
+                return str(inside + tail[:1] + self._unescape(tail[1:]))
             return str(inside.replace(quote * 2, quote) + tail)
-        return self._unescape(cell) if self._pair else cell
+        return self._unescape(cell) if self._escaped else cell
 
     def _unescape(self, text: str) -> str:
-        assert self._pair is not None
-        return self._pair.sub(lambda match: match[match.lastindex or 0], text)
+        return self._escaped.sub(r"\1", text) if self._escaped else text
 
     def cell(self, text: str, quoted: bool) -> str:
         """A raw cell that says ``text``, in quotes if asked for or needed."""

@@ -23,8 +23,9 @@ from .. import __version__, plurals
 from ..errors import CannotRender, FormatError, UsageError
 from ..textio import codec_name, is_wide, sniff_bom, undecodable
 from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Segment, State
-from .po_header import Header, charset_label, contradicts, gettext_language, new_header, revision_date
-from .po_scan import NEWLINE, Charset, Entry, scan, supported_codec
+from .po_charset import Charset, charset_label, supported_codec
+from .po_header import Header, contradicts, gettext_language, new_fields, new_header, revision_date
+from .po_scan import NEWLINE, Entry, scan
 from .po_write import is_unwrapped, parse, rewrite
 
 _CHUNK = 1 << 18
@@ -70,14 +71,19 @@ class PoDocument(Document):
 
     def _resolve_charset(self, asked: str) -> None:
         """Find out how the file is to be read, and convert it where ``asked`` names another encoding."""
-        wanted = _supported(asked) if asked else ""
         self._bom, marked = sniff_bom(self._file)
+        wanted = _supported(asked, marked or "") if asked else ""
         first = marked or _guess(self._file, wanted)
         self._read_header(first)
         declared = self._header.charset_name() if self._header else ""
         usable = supported_codec(declared) or ""
         codec = marked or ("" if is_wide(usable or "ascii") else usable)
-        if wanted and not marked and wanted != codec and (is_wide(first) or not codec or not _decodes(self._file, codec)):
+        if (
+            wanted
+            and not marked
+            and wanted != codec
+            and (is_wide(first) or not codec or not _decodes(self._file, codec))
+        ):
             codec = wanted
         if not codec:
             codec = self._assume_utf8(declared)
@@ -111,10 +117,12 @@ class PoDocument(Document):
         with os.fdopen(descriptor, "wb") as output:
             output.write(mark)
             offset = 0
-            for piece in scan(self._file, self._charset, self._bom):
+            for piece in scan(self._file, self._charset, self._bom, self.path):
                 data = piece if isinstance(piece, bytes) else piece.before + piece.raw
-                if offset or data != self._bom:
-                    output.write(self._transcode(_edited(data, offset, edits), target))
+                text = data if offset or data != self._bom else b""
+                if isinstance(piece, Entry) and edits and piece.is_header():
+                    text, edits = _edited(data, offset, edits), []
+                output.write(self._transcode(text, target))
                 offset += len(data)
         self._file, self._bom, self._new_charset = Path(name), mark, ""
         self._read_header(wanted)
@@ -176,8 +184,6 @@ class PoDocument(Document):
             if not known:
                 self.notes.append(f"no plural rule is known for {self.target_lang!r}: two forms, as in English")
 
-    # pieces and segments
-
     def pieces(self) -> Iterator[Piece]:
         seen = _Seen()
         if self._header is None:
@@ -218,11 +224,10 @@ class PoDocument(Document):
     def _unwritable(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         """Which character of the target cannot be written, if one cannot."""
         text = "\n".join(target)
-        if not text.isprintable():
-            for character in text:
-                if unicodedata.category(character) == "Cc" and character not in "\n\t":
-                    if character == "\0" or not any(character in source for source in segment.source):
-                        return f"control character {_named(character)}, which is not in the source"
+        known = "\n\t" + "".join(segment.source + segment.target).replace("\0", "")
+        for character in text if not text.isprintable() else "":
+            if unicodedata.category(character) == "Cc" and character not in known:
+                return f"control character {_named(character)}, which is not in the source"
         try:
             self._charset.encode(text)
         except UnicodeEncodeError as error:
@@ -242,10 +247,13 @@ class PoDocument(Document):
         if self._declare_plurals:
             fields["Plural-Forms"] = self._forms.header()
         fields["X-Generator"] = f"batchtrans {__version__}"
-        if self._header is not None:
+        if self._header is not None and self._header.text:
             return self._header.edits(fields, self._new_charset)
+        fields = new_fields(fields, charset_label(self.encoding))
+        if self._header is not None:
+            return self._header.edits(fields)
         start = len(self._bom)
-        text = new_header(fields, charset_label(self.encoding), self.newline)
+        text = new_header(fields, self.newline)
         return [Edit(start, start, self._charset.encode(text), "header: added")]
 
 
@@ -273,7 +281,7 @@ class _Seen:
     """Counts equal 64-bit numbers in about 16 bytes each: a set of Python integers would take five times that."""
 
     def __init__(self) -> None:
-        self._table = array("Q", bytes(8 << 12))
+        self._table = array("Q", [0]) * (1 << 12)
         self._used = 0
         self._again: dict[int, int] = {}
 
@@ -296,7 +304,7 @@ class _Seen:
 
     def _grow(self) -> None:
         old = self._table
-        self._table = table = array("Q", bytes(16 * len(old)))
+        self._table = table = array("Q", [0]) * (2 * len(old))
         mask = len(table) - 1
         for number in old:
             if number:
@@ -313,10 +321,9 @@ def _same(present: tuple[str, ...], target: tuple[str, ...]) -> bool:
 
 
 def _edited(data: bytes, offset: int, edits: Sequence[Edit]) -> bytes:
-    """The bytes that begin at ``offset`` with those edits made that lie within them."""
+    """The bytes that begin at ``offset`` with these edits, sorted and all within them."""
     for edit in reversed(edits):
-        if offset <= edit.start and edit.end <= offset + len(data):
-            data = data[: edit.start - offset] + edit.data + data[edit.end - offset :]
+        data = data[: edit.start - offset] + edit.data + data[edit.end - offset :]
     return data
 
 
@@ -324,10 +331,16 @@ def _named(character: str) -> str:
     return f"{character!r} (U+{ord(character):04X})"
 
 
-def _supported(asked: str) -> str:
-    codec = supported_codec(codec_name(asked))
+def _supported(asked: str, marked: str) -> str:
+    """The codec that a user means; UTF-16 alone is whatever the file's byte order mark says."""
+    name = codec_name(asked)
+    if marked.startswith(f"{name}-"):
+        return marked
+    codec = supported_codec(name)
     if codec is None:
-        raise UsageError(f"catalogues in {asked} are not supported", "Convert the file first: -O encoding needs ASCII.")
+        raise UsageError(
+            f"catalogues in {asked} are not supported", "It does not contain ASCII; convert the file to UTF-8 first."
+        )
     return codec
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..types import Edit
-from .po_scan import COMMENT, NEWLINE, STRING, Charset, Entry, line_span
+from .po_charset import Charset
+from .po_scan import COMMENT, NEWLINE, STRING, Entry, line_span
 from .po_write import escape, flags, parse, without_fuzzy
 
 #: Field after which a new one goes, if there; else a new field comes last.
@@ -79,6 +80,9 @@ class Header:
                 found.append((*self._span(match.start(2), match.end(2)), blank + escape(value), field))
         if charset_name and (match := self._find_charset()):
             found.append((*self._span(*match.span(1)), charset_name, "charset"))
+        elif charset_name and (match := self._find("Content-Type")):
+            value = f"text/plain; charset={charset_name}"
+            found.append((*self._span(match.start(2), match.end(2)), value, "Content-Type"))
         elif charset_name:
             value = f"Content-Type: text/plain; charset={charset_name}\n"
             added.setdefault(len(self.text), []).insert(0, value)
@@ -117,9 +121,9 @@ class Header:
         return found
 
 
-def new_header(fields: Mapping[str, str], charset_name: str, newline: str) -> str:
-    """A header entry with these fields and those that ``msgfmt --check`` asks for, and the blank line behind it."""
-    values = {
+def new_fields(fields: Mapping[str, str], charset_name: str) -> dict[str, str]:
+    """These fields with the others that ``msgfmt --check`` asks for, in gettext's order."""
+    return {
         "Project-Id-Version": "",
         "PO-Revision-Date": fields["PO-Revision-Date"],
         "Last-Translator": "",
@@ -130,19 +134,17 @@ def new_header(fields: Mapping[str, str], charset_name: str, newline: str) -> st
         "Content-Transfer-Encoding": "8bit",
         **fields,
     }
-    lines = "".join(f'"{escape(f"{field}: {value}")}\\n"{newline}' for field, value in values.items())
+
+
+def new_header(fields: Mapping[str, str], newline: str) -> str:
+    """A header entry with these fields, and the blank line behind it."""
+    lines = "".join(f'"{escape(f"{field}: {value}")}\\n"{newline}' for field, value in fields.items())
     return f'msgid ""{newline}msgstr ""{newline}{lines}{newline}'
 
 
 def revision_date(moment: datetime) -> str:
     """A date as gettext writes it: ``2026-11-23 17:30+0000``."""
     return moment.strftime("%Y-%m-%d %H:%M%z")
-
-
-def charset_label(codec: str) -> str:
-    """The name that gettext knows for a Python codec."""
-    label = codec.upper().replace("_", "-").replace("ISO8859", "ISO-8859")
-    return {"SHIFT-JIS": "SHIFT_JIS", "UTF-16-LE": "UTF-16", "UTF-16-BE": "UTF-16"}.get(label, label)
 
 
 def gettext_language(lang: str) -> str:

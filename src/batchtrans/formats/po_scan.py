@@ -7,9 +7,7 @@ the charsets whose second bytes may be a backslash a view is made, so that one g
 
 from __future__ import annotations
 
-import codecs
 import re
-from array import array
 from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import IO, NamedTuple
 
 from ..errors import FormatError
 from ..textio import undecodable
+from .po_charset import Charset, unescape
 
 _CHUNK = 1 << 18
 _WS = rb"[ \t\v\f\r\n]*"
@@ -35,71 +34,24 @@ _SIMPLE = re.compile(
 )
 #: Comment lines that say nothing to the scanner: those of translators and references.
 _PLAIN_COMMENTS = re.compile(rb"(?:#(?:[ :][^\r\n]*)?[\r\n]%s)*" % _WS)
-_CUT = re.compile(rb"(?:(?:msgctxt|msgid_plural|msgid|msgstr|domain)%s(?:\[%s[0-9]*%s\]?%s)?)?\Z" % (_WS, _WS, _WS, _WS))
+_CUT = re.compile(
+    rb"(?:(?:msgctxt|msgid_plural|msgid|msgstr|domain)%s(?:\[%s[0-9]*%s\]?%s)?)?\Z" % (_WS, _WS, _WS, _WS)
+)
 #: Comment lines in a row, and one of them: the character after ``#`` if it is a mark (1), the rest (2).
 COMMENTS = re.compile(rb"(?:#[^\r\n]*%s)+" % _WS)
 COMMENT = re.compile(rb"#([.,:|~=]?)([^\r\n]*)")
 NEWLINE = re.compile(rb"\r\n|\n|\r")
 FLAG = re.compile(r"range:\s*[^\s,]+|[^\s,]+")
-_ESCAPE = re.compile(r"((?:\\(?:x[0-9A-Fa-f]+|[0-7]{1,3}))+)|\\(.)")
-_BYTE = re.compile(r"\\(?:x([0-9A-Fa-f]+)|([0-7]+))")
-_ESCAPED = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _SLOT_MARKS = (b",", b"=", b"|")  # flags (gettext 0.26 writes lasting ones as "#=") and previous text
+_NO_FLAGS: tuple[str, ...] = ()
 _NOTE_LIMIT = 500  # characters of the extracted comments that are worth showing to a translator
-
-#: Charsets whose later bytes of a character may be ASCII, with what a character of several bytes looks like.
-_DOUBLE = re.compile(rb"[\x81-\xfe][\x00-\xff]")
-_SHIFT_JIS = re.compile(rb"[\x81-\x9f\xe0-\xfc][\x00-\xff]")
-_MASKS = {
-    **dict.fromkeys(("gbk", "gb18030", "big5", "big5hkscs", "cp950", "johab"), _DOUBLE),
-    **dict.fromkeys(("shift_jis", "cp932", "shift_jis_2004", "shift_jisx0213"), _SHIFT_JIS),
-}
-_UNITS = {"utf-16-le": (2, "<"), "utf-16-be": (2, ">"), "utf-32-le": (4, "<"), "utf-32-be": (4, ">")}
-
-
-class Charset:
-    """A character encoding as the scanner needs it; ``unit`` is how many bytes an ASCII character takes."""
-
-    def __init__(self, codec: str) -> None:
-        self.codec = codec
-        self.unit, self._order = _UNITS.get(codec, (1, ""))
-        self._mask = _MASKS.get(codec)
-        self.plain = self.unit == 1 and self._mask is None  #: whether the bytes are their own view
-
-    def view(self, data: bytes) -> bytes:
-        """The view of ``data``: one byte per unit, with 0xff for everything outside ASCII where the two differ."""
-        if self.plain:
-            return data
-        if self._mask is not None:
-            return self._mask.sub(lambda match: b"\xff" * len(match[0]), data)
-        units = array("H" if self.unit == 2 else "I", data[: len(data) // self.unit * self.unit])
-        if (self._order == ">") != (array("H", b"\0\1")[0] == 1):
-            units.byteswap()
-        return bytes(unit if unit < 0x80 else 0xFF for unit in units)
-
-    def decode(self, data: bytes) -> str:
-        return data.decode(self.codec)
-
-    def encode(self, text: str) -> bytes:
-        return text.encode(self.codec)
-
-
-def is_supported(codec: str) -> bool:
-    """Whether catalogues in this encoding can be read: ASCII stands for itself and no byte changes later ones."""
-    if codec in _UNITS:
-        return True
-    ascii_text = bytes(range(0x20, 0x7F)) + b"\n\r\t"
-    try:
-        same = ascii_text.decode(codec) == ascii_text.decode("ascii")
-    except (LookupError, UnicodeError):
-        return False
-    return same and not codec.startswith(("iso2022", "hz", "utf-7", "unicode", "raw_unicode", "idna", "puny"))
 
 
 class Entry(NamedTuple):
     """One message. ``before`` are the literal bytes since the last one; ``raw`` runs from the line of the first slot to
     the end of the last msgstr, ``slots`` are spans of it: the last two are the place of flags and previous text right
-    before the entry's first line, and the msgstr lines. ``offset`` is that of ``raw`` in the file, ``line`` that of msgid."""
+    before the entry's first line, and the msgstr lines. ``offset`` is that of ``raw`` in the file, ``line`` that of
+    msgid."""
 
     before: bytes
     raw: bytes
@@ -121,14 +73,10 @@ class Entry(NamedTuple):
 _new_entry: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
-class _Spans(NamedTuple):
-    """Where in a view the strings of one message stand, and the keywords msgid and (first) msgstr."""
-
-    context: tuple[int, int] | None
-    source: tuple[tuple[int, int], ...]
-    target: tuple[tuple[int, int], ...]
-    msgid: int
-    msgstr: int
+_Span = tuple[int, int]
+#: Where in a view the strings of one message stand (msgctxt, msgid and its plural, msgstr), and the keywords msgid and
+#: (first) msgstr.
+_Spans = tuple[_Span | None, tuple[_Span, ...], tuple[_Span, ...], int, int]
 
 
 class Message(NamedTuple):
@@ -146,7 +94,7 @@ class Message(NamedTuple):
         source = (self.msgid.span(3),) if self.plural is None else (self.msgid.span(3), self.plural.span(3))
         target = tuple([match.span(3) for match in self.strings])
         context = None if self.context is None else self.context.span(3)
-        return _Spans(context, source, target, self.msgid.start(), self.strings[0].start())
+        return context, source, target, self.msgid.start(), self.strings[0].start()
 
 
 def scan(path: Path, charset: Charset, bom: bytes = b"", name: Path | None = None) -> Iterator[bytes | Entry]:
@@ -198,6 +146,7 @@ class Window:
     ) -> None:
         self.path, self.charset, self.data, self.view = path, charset, data, view
         self.offset, self.domain, self.final = offset, domain, final
+        self._plain, self._codec = charset.plain, charset.codec
         self._line, self._counted = line, 0
         self._plain_lines = view.count(b"\r") == view.count(b"\r\n")
 
@@ -216,38 +165,32 @@ class Window:
         taken, position = 0, _SPACE.match(self.view).end()  # type: ignore[union-attr]
         live = position
         while position < size:
-            live = head_end = position
-            if view[position] == 0x23:
-                head_end = COMMENTS.match(view, position).end()  # type: ignore[union-attr]
-                live = after_obsolete(view, position, head_end)
-            if head_end == size:
-                position = live
-                break
-            simple = _SIMPLE.match(view, head_end)
-            if simple is not None and ((end := simple.end()) < size or self.final):
-                spans = _Spans(None, (simple.span(1),), (simple.span(3),), head_end, simple.start(2))
-                message = None
-            else:
-                spans = None
-                message, end = self._message(head_end)
-            if message is not None:
-                spans = message.spans()
-            if spans is not None:
-                yield self._entry(spans, live, head_end, taken)
-                taken = spans.target[-1][1]
-            elif end < 0:
-                position = live
-                break
-            position = end
             live = position
+            special = head_end = _PLAIN_COMMENTS.match(view, position).end()  # type: ignore[union-attr]
+            if special < size and view[special] == 0x23:
+                head_end = COMMENTS.match(view, special).end()  # type: ignore[union-attr]
+                live = after_obsolete(view, live, special, head_end)
+                special = max(special, live)
+            if head_end == size:
+                break
+            spans, end = self._message(head_end)
+            if end < 0:
+                break
+            if spans is not None:
+                yield self._entry(spans, special, head_end, taken)
+                taken = spans[2][-1][1]
+            position = live = end
         keep = size if self.final else line_start(view, live)
         if keep > taken:
             yield self.data[taken * unit : keep * unit]
         return keep * unit
 
-    def _message(self, position: int) -> tuple[Message | None, int]:
+    def _message(self, position: int) -> tuple[_Spans | None, int]:
         """The message at a position and where the next thing begins; no message for a ``domain`` line, and -1 for the
         end where the window ends before the message does."""
+        simple = _SIMPLE.match(self.view, position)
+        if simple is not None and ((end := simple.end()) < len(self.view) or self.final):
+            return (None, (simple.span(1),), (simple.span(3),), position, simple.start(2)), end
         match = self._statement(position)
         if match is None:
             return None, -1
@@ -277,7 +220,7 @@ class Window:
             raise self._error(match.start(), f"msgstr[{match[2].decode()}] without msgid_plural")
         if match.end() == len(self.view) and not self.final:
             return None, -1
-        return Message(context, msgid, plural, strings), strings[-1].end()
+        return Message(context, msgid, plural, strings).spans(), strings[-1].end()
 
     def _forms(self, match: re.Match[bytes]) -> tuple[re.Match[bytes], ...] | None:
         """The msgstr[0], msgstr[1] ... that begin with ``match``; nothing if the window may end before they do."""
@@ -305,12 +248,16 @@ class Window:
             return None
         raise self._syntax_error(position, msgid)
 
-    def _entry(self, spans: _Spans, live: int, head_end: int, taken: int) -> Entry:
+    def _entry(self, spans: _Spans, special: int, head_end: int, taken: int) -> Entry:
+        """The entry whose statements begin at ``head_end``, its comments of interest at ``special``, and which follows
+        what has been given out up to ``taken``."""
         context, sources, targets, msgid, msgstr = spans
         view, data, unit = self.view, self.data, self.charset.unit
         first = line_start(view, head_end)
-        start, head, slots, note, flags = first, first, (), "", ()
-        if live < head_end and (special := _PLAIN_COMMENTS.match(view, live, head_end).end()) < head_end:  # type: ignore[union-attr]
+        start = head = first
+        slots: tuple[tuple[int, int], ...] = ()
+        note, flags = "", _NO_FLAGS
+        if special < head_end:
             start, head, slots, note, flags = self._head(special, head_end, first)
         end = targets[-1][1]
         slots = (*slots, (head - start, first - start), (line_start(view, msgstr) - start, end - start))
@@ -367,10 +314,12 @@ class Window:
     def text(self, span: tuple[int, int]) -> str:
         """The strings in a span of the view, joined and unescaped."""
         start, end = span
-        if self.charset.plain:
+        if end - start == 2:
+            return ""
+        if self._plain:
             body = self.view[start + 1 : end - 1]
             if b"\\" not in body and b'"' not in body:
-                return body.decode(self.charset.codec)
+                return body.decode(self._codec)
         try:
             return text_of(self.data, self.view, span, self.charset)
         except ValueError as error:
@@ -441,14 +390,13 @@ def line_span(view: bytes, comment: re.Match[bytes]) -> tuple[int, int]:
     return line_start(view, comment.start()), newline.end() if newline else end
 
 
-def after_obsolete(view: bytes, start: int, end: int) -> int:
-    """Where the comments that belong to the next entry begin: after the last ``#~`` line, at a ``#``."""
-    if view.find(b"#~", start, end) < 0:
-        return start
-    for match in COMMENT.finditer(view, start, end):
-        if match[1] == b"~":
-            start = _SPACE.match(view, match.end(), end).end()  # type: ignore[union-attr]
-    return start
+def after_obsolete(view: bytes, live: int, start: int, end: int) -> int:
+    """Where the comments that belong to the next entry begin: at ``live``, or after the last ``#~`` line from there."""
+    if view.find(b"#~", start, end) >= 0:
+        for match in COMMENT.finditer(view, start, end):
+            if match[1] == b"~":
+                live = _SPACE.match(view, match.end(), end).end()  # type: ignore[union-attr]
+    return live
 
 
 def text_of(data: bytes, view: bytes, span: tuple[int, int], charset: Charset) -> str:
@@ -461,40 +409,3 @@ def text_of(data: bytes, view: bytes, span: tuple[int, int], charset: Charset) -
     parts = [data[(match.start() + 1) * unit : (match.end() - 1) * unit] for match in found]
     text = charset.decode(b"".join(parts))
     return unescape(text, charset) if view.find(b"\\", *span) >= 0 else text
-
-
-def unescape(text: str, charset: Charset) -> str:
-    """Text with C escapes decoded as gettext does: numeric ones are bytes of the charset.
-
-    ``polib.unescape`` knows neither ``\\a`` nor numeric escapes, and lets wrong ones pass.
-
-    :raises ValueError: naming the escape that is not valid.
-    """
-
-    if "\\\\" not in text:  # then these two cannot be part of anything else
-        text = text.replace("\\n", "\n").replace('\\"', '"')
-        if "\\" not in text:
-            return text
-
-    def replace(match: re.Match[str]) -> str:
-        if match[2] is not None:
-            if (character := _ESCAPED.get(match[2])) is None:
-                raise ValueError(f"invalid escape \\{match[2]}")
-            return character
-        codes = [int(byte[1], 16) if byte[1] else int(byte[2], 8) for byte in _BYTE.finditer(match[1])]
-        try:
-            return bytes(code & 0xFF for code in codes).decode("utf-8" if charset.unit > 1 else charset.codec)
-        except UnicodeDecodeError:
-            raise ValueError(f"escape {match[1]} is not {charset.codec}") from None
-
-    return _ESCAPE.sub(replace, text)
-
-
-def supported_codec(name: str) -> str | None:
-    """Python's name of an encoding that catalogues can be read in, or ``None``; UTF-16 means that with a mark."""
-    try:
-        codec = codecs.lookup(name).name
-    except LookupError:
-        return None
-    codec = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(codec, codec)
-    return codec if is_supported(codec) else None

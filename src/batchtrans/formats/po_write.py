@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..types import State
-from .po_scan import COMMENT, COMMENTS, FLAG, NEWLINE, STATEMENT, STRING, Charset, Message, line_span, line_start, text_of
+from .po_charset import Charset
+from .po_scan import COMMENT, COMMENTS, FLAG, NEWLINE, STATEMENT, STRING, Message, line_start, text_of
 
 WIDTH = 79  #: columns of a line, as gettext's tools wrap by default
 _UNWRAPPED = 80  # a longer line that could have been broken shows that its file is not wrapped
 _ESCAPES = {
     **{code: f"\\{code:03o}" for code in (*range(0x20), 0x7F)},
-    **{ord(c): e for c, e in zip('\\"\n\t\r\a\b\f\v', ('\\\\', '\\"', "\\n", "\\t", "\\r", "\\a", "\\b", "\\f", "\\v"))},
+    **{ord(text): f"\\{letter}" for text, letter in zip('\\"\n\t\r\a\b\f\v', '\\"ntrabfv', strict=True)},
 }
 _WIDE = "\u1100-\u115f\u2e80-\u303e\u3041-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff60"
 _CLOSING = "、。，．・：；？！）」』】〉》〕ーぁぃぅぇぉっゃゅょァィゥェォッャュョ々"
@@ -60,8 +62,10 @@ def quote(text: str, before: str, layout: Layout) -> str:
     """The strings of a statement, from the first quote to the last; ``before`` stands on the first line already."""
     parts = [escape(part) for part in re.findall(r"[^\n]*\n|[^\n]+", text)]
     room = None if layout.width is None else layout.width - 2
-    if len(parts) < 2 and (room is None or columns(before) + columns(parts[0] if parts else "") <= room):
-        return f'"{"".join(parts)}"'
+    if len(parts) < 2:
+        line = "".join(parts)
+        if room is None or len(list(_fill(line, room - columns(before), room))) == 1:
+            return f'"{line}"'
     lines = [""] if layout.empty_first else []
     for part in parts:
         first = columns(layout.indent if lines else before)
@@ -70,6 +74,10 @@ def quote(text: str, before: str, layout: Layout) -> str:
 
 
 def _fill(text: str, first: int, room: int) -> Iterator[str]:
+    """The lines of an escaped text: the first of at most ``first`` columns, the others ``room``, where it can break."""
+    if len(text) * 2 <= first:  # no character takes more than two columns
+        yield text
+        return
     line, width, limit = "", 0, first
     for chunk in _BREAK.split(text):
         size = columns(chunk)
@@ -86,16 +94,14 @@ def is_unwrapped(view: bytes, message: Message) -> bool:
     for statement in (message.msgid, message.plural):
         if statement is not None:
             for found in STRING.finditer(view, statement.start(3), statement.end(3)):
-                start = max(view.rfind(b"\n", 0, found.start()), view.rfind(b"\r", 0, found.start())) + 1
-                line = view[start : found.end()].decode("utf-8", "replace")
-                if columns(line) > _UNWRAPPED and " " in line[found.start() - start + 1 : WIDTH - 1].strip():
+                before = _before(view, found.start())
+                line = before + found[0].decode("utf-8", "replace")
+                if columns(line) > _UNWRAPPED and " " in line[len(before) + 1 : WIDTH - 1].strip():
                     return True
     return False
 
 
-def rewrite(
-    raw: bytes, charset: Charset, target: tuple[str, ...], state: State, newline: str, wrapped: bool
-) -> bytes:
+def rewrite(raw: bytes, charset: Charset, target: tuple[str, ...], state: State, newline: str, wrapped: bool) -> bytes:
     """An entry from its first slot to its last msgstr, with another target and state.
 
     A form whose text stays the same keeps its bytes. ``newline`` is used where the entry has no line end of its own.
@@ -134,7 +140,7 @@ def _text_edits(
 ) -> list[_Change]:
     layout = _layout(view, message, newline, wrapped)
     forms, edits = message.strings, []
-    for form, text in zip(forms, target):
+    for form, text in zip(forms, target, strict=False):
         if text_of(raw, view, form.span(3), charset) != text:
             edits.append((form.start(3), form.end(3), quote(text, _before(view, form.start(3)), layout)))
     last = forms[-1]
@@ -153,9 +159,9 @@ def _text_edits(
 
 
 def _before(view: bytes, position: int) -> str:
-    """What stands on the line before a position."""
-    start = max(view.rfind(b"\n", 0, position), view.rfind(b"\r", 0, position)) + 1
-    return view[start:position].decode("latin-1")
+    """What stands on the line before a position, as far as it can matter to the layout."""
+    near = view[max(0, position - 1000) : position]
+    return near[max(near.rfind(b"\n"), near.rfind(b"\r")) + 1 :].decode("latin-1")
 
 
 def _layout(view: bytes, message: Message, newline: str, wrapped: bool) -> Layout:
@@ -181,12 +187,12 @@ def _flag_edits(view: bytes, end: int, state: State, newline: str) -> Iterator[_
     if state is State.DONE:
         for comment in stray:
             yield from without_fuzzy(comment)
-        gone = [line for line in run if line[1] == b"|" or set(flags(line)) == {"fuzzy"}]
-        if run and len(gone) == len(run):
-            yield line_start(view, run[0].start()), first, ""
-            return
-        for comment in run:
-            yield from [(*line_span(view, comment), "")] if comment in gone else without_fuzzy(comment)
+        starts = [*(line_start(view, comment.start()) for comment in run), first]
+        for comment, start, following in zip(run, starts, starts[1:], strict=False):
+            if comment[1] == b"|" or set(flags(comment)) == {"fuzzy"}:
+                yield start, following, ""
+            else:
+                yield from without_fuzzy(comment)
     elif state is State.FUZZY and not any("fuzzy" in flags(comment) for comment in comments):
         yield _added_fuzzy(view, comments, first, newline)
 
@@ -227,7 +233,7 @@ def without_fuzzy(comment: re.Match[bytes]) -> Iterator[_Change]:
     if not kept:
         yield base, comment.end(2), ""
         return
-    for flag, following in zip(found, found[1:], strict=False):
+    for flag, following in pairwise(found):
         if flag[0] == "fuzzy" and flag.start() < kept[-1].start():
             yield base + flag.start(), base + following.start(), ""
     if found[-1][0] == "fuzzy":

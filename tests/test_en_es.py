@@ -1,0 +1,249 @@
+"""The embedded English-Spanish model as it is shipped, and the parts of its recipe that decide what it learns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtrans import plugins, protect
+from batchtrans_en_es import model_directory
+from batchtrans_llama.fingerprint import fingerprint
+from batchtrans_llama.prompt import MASKS, PROMPT, encode_prompts, prompt_hash
+from conftest import ROOT, SAMPLES
+
+PLUGIN = ROOT / "plugins" / "batchtrans-en-es"
+RECIPE = PLUGIN / "recipe"
+MODEL = model_directory()
+sys.path.insert(0, str(RECIPE))
+
+import rows  # noqa: E402
+
+import data  # noqa: E402
+
+CARD = json.loads((MODEL / "adapter" / "batchtrans.json").read_text(encoding="utf-8"))
+SENTENCES = [
+    "I lost my last tray. What should I do?",
+    "Please enter your password.",
+    "The file could not be opened.",
+    "Do you want to save the changes?",
+    "My sister lives in a small house near the sea.",
+    "It is raining, so we will stay at home.",
+    "Add a new user",
+    "Search results",
+    "The connection was closed by the server.",
+    "We have been waiting for you for two hours.",
+]
+
+
+# The files
+
+
+def test_the_manifest_names_every_file_with_its_size_and_hash() -> None:
+    manifest = json.loads((MODEL / "manifest.json").read_text(encoding="utf-8"))
+    found = {path.relative_to(MODEL).as_posix(): path.read_bytes() for path in MODEL.glob("*/*")}
+    assert manifest["files"] == {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in found.items()
+    }
+    assert manifest["bytes"] == sum(map(len, found.values()))
+
+
+def test_the_model_is_small_enough_to_ship() -> None:
+    sizes = [path.stat().st_size for path in MODEL.rglob("*") if path.is_file()]
+    assert max(sizes) <= 16 * 2**20
+    assert sum(sizes) <= 44 * 2**20
+
+
+def test_the_language_pair_is_declared_through_the_hook() -> None:
+    declared = plugins.registry().models["en-es"]
+    assert plugins.resolve(declared)() == MODEL
+
+
+def test_the_adapter_knows_the_base_and_the_prompt_it_was_made_for() -> None:
+    assert CARD["base_fingerprint"] == fingerprint(MODEL / "base")
+    assert CARD["prompt"] == PROMPT
+    assert CARD["prompt_sha256"] == prompt_hash()
+    assert (CARD["source_lang"], CARD["target_lang"], CARD["masks"]) == ("en", "es", len(MASKS))
+
+
+def test_base_and_adapter_have_the_documented_shape() -> None:
+    config = json.loads((MODEL / "base" / "config.json").read_text())
+    assert (config["architectures"], config["max_position_embeddings"]) == (["LlamaForCausalLM"], 1024)
+    quantisation = config["quantization_config"]
+    assert quantisation["bnb_4bit_quant_type"] == "nf4"
+    assert quantisation["load_in_4bit"] and quantisation["bnb_4bit_use_double_quant"]
+    lora = json.loads((MODEL / "adapter" / "adapter_config.json").read_text())
+    assert (lora["r"], lora["lora_alpha"], lora["lora_dropout"]) == (16, 32, 0.05)
+    assert len(lora["target_modules"]) == 7
+
+
+def test_the_card_records_what_must_hold_of_stopping() -> None:
+    stop = CARD["scores"]["stop"]
+    assert stop["tuned"]["segments"] == stop["untuned"]["segments"] == 500
+    assert stop["tuned"]["stops_by_eos"] >= 0.99
+    assert stop["untuned"]["stops_by_eos"] < 0.01
+
+
+def test_every_source_of_the_training_data_is_attributed() -> None:
+    sources = json.loads((RECIPE / "pairs.json").read_text(encoding="utf-8"))["sources"]
+    notice = (PLUGIN / "NOTICE").read_text(encoding="utf-8")
+    assert len(sources) > 50
+    assert [name for name in sources if f"| {name} |" not in notice] == []
+
+
+# What it does
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Any:
+    from batchtrans_llama.card import read_adapter
+    from batchtrans_llama.load import load
+
+    return load(MODEL / "base", read_adapter(MODEL / "adapter"), device="cpu", dtype="float32", quant="none")
+
+
+def decode(loaded: Any, sources: list[str]) -> list[Any]:
+    from batchtrans_llama.generate import HfEngine
+
+    prompts = encode_prompts(loaded.tokenizer, sources, "en", "es")
+    caps = [16 + int(2.2 * len(prompt)) for prompt in prompts]
+    return HfEngine(loaded, guards=False).decode(prompts, caps)
+
+
+@pytest.mark.model
+def test_everyday_and_interface_sentences_become_spanish_and_stop_by_themselves(loaded: Any) -> None:
+    spanish = {"el", "la", "los", "las", "un", "una", "de", "en", "se", "su", "mi", "que", "qué", "nos", "por", "y"}
+    outputs = decode(loaded, SENTENCES)
+    texts = [loaded.tokenizer.decode(output.ids).strip() for output in outputs]
+    assert [output.stop for output in outputs] == ["eos"] * len(SENTENCES)
+    assert all(text and text != source for text, source in zip(texts, SENTENCES, strict=True)), texts
+    words = [set(text.lower().replace("¿", "").split()) for text in texts if len(text.split()) > 3]
+    assert len(words) >= 7 and all(word & spanish for word in words), texts
+
+
+@pytest.mark.model
+def test_masks_come_through(loaded: Any) -> None:
+    sources = ["Delete \ue000 files?", "Hello \ue000, you have \ue001 new messages.", "Open \ue000link\ue001."]
+    texts = [loaded.tokenizer.decode(output.ids) for output in decode(loaded, sources)]
+    assert [sorted(protect.masks_in(text)) for text in texts] == [[0], [0, 1], [0, 1]], texts
+
+
+@pytest.mark.model
+def test_outputs_on_cpu_are_those_of_the_gpu_in_float32(loaded: Any) -> None:
+    reference = json.loads((RECIPE / "gpu-fp32.json").read_text(encoding="utf-8"))
+    assert reference["base_fingerprint"] == fingerprint(MODEL / "base")
+    expected = reference["rows"]
+    assert len(expected) == 50
+    outputs = decode(loaded, [row["source"] for row in expected])
+    assert [output.ids for output in outputs] == [row["ids"] for row in expected]
+
+
+# The recipe
+
+
+def pair(english: str, spanish: str) -> Any:
+    return rows.Pair(english, spanish, 1.0)
+
+
+def test_the_samples_are_kept_out_of_the_training_data(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "SOURCES.tsv").write_text("source\tlicence\nmine\tMIT\n")
+    pairs = ["I  LOST my last tray. what should I do?\tPerdí mi bandeja.\tmine", "A good day\tUn buen día\tmine"]
+    import lzma
+
+    (corpus / "a.tsv.xz").write_bytes(lzma.compress("\n".join([*pairs, "No licence\tSin\tother", ""]).encode()))
+    (tmp_path / "unseen.txt").write_text("Well. I lost my last tray. What should I do?\n")
+    unseen = data.excluded_keys([tmp_path / "unseen.txt", *SAMPLES.glob("input.*")])
+    kept, dropped = data.clean(corpus, unseen | {data.key("I lost my last tray. What should I do?")})
+    assert list(kept) == [("A good day", "Un buen día")]
+    assert dropped == Counter({"dev set or sample": 1, "no licence recorded": 1})
+
+
+@pytest.mark.parametrize("name", ["input.po", "input.csv", "input.txt", "input.srt"])
+def test_every_sample_format_is_read_for_exclusion(name: str) -> None:
+    keys = data.excluded_keys([SAMPLES / name])
+    assert len(keys) > 10
+    assert "" not in keys
+
+
+@pytest.mark.parametrize(
+    ("english", "spanish", "reason"),
+    [
+        ("A house", "Una casa", ""),
+        ("A house", "", "empty side"),
+        ("A cafe", "Un cafÃ©", "mojibake"),
+        ("A house", "Una casa muy grande con un jardín y con árboles delante", "length ratio"),
+        ("This text was never put into Spanish", "This text was never put into Spanish", "untranslated"),
+        ("Call `open()` now", "Llame a `abrir()` ahora", "code differs"),
+        ("Python 3.12", "Python 3.12", ""),
+    ],
+)
+def test_noise_is_named(english: str, spanish: str, reason: str) -> None:
+    assert data.fault(english, spanish) == reason
+
+
+def test_masks_stand_for_the_same_placeholder_on_both_sides() -> None:
+    original = pair("%(user)s sent %(count)d files to %(user)s.", "%(user)s recibió de %(user)s %(count)d archivos.")
+    for seed in range(50):
+        english, spanish = rows.masked(original, random.Random(seed))
+        numbers = protect.masks_in(english)
+        assert len(set(numbers)) == 3
+        spans = protect.find(original.english)
+        placeholders = {MASKS[n]: original.english[s.start : s.end] for n, s in zip(numbers, spans, strict=True)}
+        assert english.translate(str.maketrans(placeholders)) == original.english
+        assert spanish.translate(str.maketrans(placeholders)) == original.spanish
+        assert [n for n in protect.masks_in(spanish) if n in (numbers[0], numbers[2])] == [numbers[0], numbers[2]]
+
+
+def test_masks_are_mostly_in_order_and_all_of_them_are_used() -> None:
+    original = pair("Open %s", "Abrir %s")
+    seen = [protect.masks_in(rows.masked(original, random.Random(seed))[0])[0] for seed in range(2000)]
+    assert Counter(seen).most_common(1)[0][0] == 0
+    assert set(seen) == set(range(len(MASKS)))
+
+
+def test_pairs_whose_placeholders_differ_are_not_masked() -> None:
+    assert rows.masked(pair("Delete %s", "Borrar %d"), random.Random(1)) is None
+    assert rows.masked(pair("Delete", "Borrar"), random.Random(1)) is None
+
+
+def test_a_made_up_word_stands_at_the_same_place_on_both_sides() -> None:
+    original = pair("Yesterday Boston won 14 games.", "Ayer Boston ganó 14 partidos.")
+    changed = {rows.augment(original, random.Random(seed)) for seed in range(300)} - {original[:2]}
+    assert len(changed) > 10
+    for english, spanish in changed:
+        left, right = english.rstrip(".").split(), spanish.rstrip(".").split()
+        assert left[1] == right[1] and left[3] == right[3]
+        assert (left[1] == "Boston") != (left[3] == "14")
+        assert left[3].isdigit() and left[1][0].isupper()
+
+
+def test_an_epoch_draws_a_pair_as_often_as_its_weight_says() -> None:
+    pairs = [rows.Pair(str(number), "x", weight) for number, weight in enumerate([0.5] * 1000 + [1.0, 2.0])]
+    counts = Counter(pair.english for pair in rows.epoch(pairs, 1))
+    assert (counts["1000"], counts["1001"]) == (1, 2)
+    assert 400 < sum(counts[str(number)] for number in range(1000)) < 600
+    assert rows.epoch(pairs, 1) == rows.epoch(pairs, 1) != rows.epoch(pairs, 2)
+
+
+@pytest.mark.model
+def test_packed_rows_hold_whole_pairs_behind_one_bos_and_no_eos() -> None:
+    import base
+
+    encoder = base.Encoder(str(MODEL / "base" / "tokenizer.json"), 0.0, 0.0)
+    texts = [(f"The file number {n} is ready.", f"El archivo número {n} está listo.") for n in range(300)]
+    ids, kinds = encoder.rows(texts, random.Random(1))
+    eos = encoder.plain.token_to_id("<|end_of_text|>")
+    assert ids.shape == kinds.shape == (len(ids), base.CONTEXT + 1)
+    assert (ids[:, 0] == encoder.bos).all() and (ids == encoder.bos).sum() == len(ids) and eos not in ids
+    text = "".join(encoder.plain.decode([n for n in row if n not in (encoder.bos, encoder.pad)]) for row in ids)
+    assert text == "".join(f"{english}\n{spanish}\n\n" for english, spanish in texts)
+    spanish = encoder.plain.decode([int(n) for n in ids[0][kinds[0] == base.SPANISH]])
+    assert spanish.startswith("El archivo número 0 está listo.\n\nEl archivo número 1 está")
