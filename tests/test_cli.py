@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from conftest import SAMPLES, Cli, plugin_environment
 
 Install = Callable[[str, str], Path]

@@ -339,8 +339,8 @@ def test_the_logs_of_the_samples_are_as_the_schema_says(name: str, options: list
 
 def test_a_record_with_everything_in_it_is_as_the_schema_says() -> None:
     record = alignment.AlignmentRecord(
-        "7", "a", "b", "fuzzy", "pieces", "why", 1, 2, 1, 3, 9, (1, 5), "key", 4, "text", "menu", ("c-format",), "done", 3,
-        "raw", ("%s",), ("end",), "eos", (30, 20), (-0.5, -2.0), 0.5, ((0, 1),), 3, 12.5,
+        "7", "a", "b", "fuzzy", "pieces", "why", 1, 2, 1, 3, 9, (1, 5), "key", 4, "text", "menu", ("c-format",), "done",
+        3, "raw", ("%s",), ("end",), "eos", (30, 20), (-0.5, -2.0), 0.5, ((0, 1),), 3, 12.5,
     )  # fmt: skip
     values = json.loads(record.to_json())
     assert set(values) == {"type", *alignment.AlignmentRecord.__dataclass_fields__}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import polib
 import pytest
-from conftest import DATA, SAMPLES, Cli
 
 from batchtrans.alignment import read_groups, read_history
 from batchtrans.textio import sniff_bom
+from conftest import DATA, SAMPLES, Cli
 
 ENDINGS = {".po", ".pot", ".csv", ".tsv", ".txt", ".srt"}
 FILES = sorted(

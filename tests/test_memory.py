@@ -9,7 +9,8 @@ from batchtrans.memory import Known, Memory, load_memory
 
 TMX = """<?xml version="1.0" encoding="UTF-8"?>
 <tmx version="1.4"><header/><body>
-<tu><tuv xml:lang="en-US"><seg>Open <bpt i="1">&lt;b&gt;</bpt>now</seg></tuv><tuv xml:lang="ES"><seg>Abrir ya</seg></tuv></tu>
+<tu><tuv xml:lang="en-US"><seg>Open <bpt i="1">&lt;b&gt;</bpt>now</seg></tuv>
+<tuv xml:lang="ES"><seg>Abrir ya</seg></tuv></tu>
 <tu><tuv xml:lang="en"><seg>Close</seg></tuv><tuv xml:lang="fr"><seg>Fermer</seg></tuv></tu>
 </body></tmx>
 """
@@ -59,7 +60,7 @@ def test_a_catalogue_gives_contexts_and_plurals_but_no_fuzzy_entries(tmp_path: P
 
 @pytest.mark.parametrize(
     "text",
-    ["source,target\nOpen,Abrir\n", "id,es,en\n1,Abrir,Open\n", "Open,Abrir\n", "\ufeffsource,target\r\nOpen,Abrir\r\n"],
+    ["source,target\nOpen,Abrir\n", "id,es,en\n1,Abrir,Open\n", "Open,Abrir\n", "\ufeffsource,target\r\nOpen,Abrir\n"],
 )
 def test_a_table_gives_named_columns_or_its_first_two(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.csv").write_text(text, newline="")

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SAMPLES, Cli, plugin_environment
 
 from batchtrans.alignment import read_groups, read_history
+from conftest import SAMPLES, Cli, plugin_environment
 
 Install = Callable[[str, str], Path]
 

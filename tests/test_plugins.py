@@ -3,9 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Cli
-
 from batchtrans.plugins import registry, resolve
+from conftest import Cli
 
 Install = Callable[[str, str], Path]
 

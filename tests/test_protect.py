@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(PLACEHOLDERS)), 
 @given(TEXTS, st.sampled_from(FLAGS))
 def test_masked_text_comes_back(text: str, flags: frozenset[str]) -> None:
     spans = protect.find(text, flags)
-    assert all(before.end <= after.start for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(spans))
     masked = protect.mask(text, spans)
     assert protect.unmask(masked.text, masked.placeholders) == text
     assert protect.masks_in(masked.text) == list(range(len(spans)))
@@ -33,21 +35,33 @@ def test_edges_join_to_the_text(text: str) -> None:
     [
         ("Could not open %s: %d files", "", ["%s", "%d"]),
         ("100% sure, 50%off, 5 % discount", "", []),
-        ("%d%% of % d, %-5.2f %1$s %lu %zu %.*s %<PRIu64>", "c-format",
-         ["%d", "%%", "% d", "%-5.2f", "%1$s", "%lu", "%zu", "%.*s", "%<PRIu64>"]),  # fmt: skip
+        (
+            "%d%% of % d, %-5.2f %1$s %lu %zu %.*s %<PRIu64>",
+            "c-format",
+            ["%d", "%%", "% d", "%-5.2f", "%1$s", "%lu", "%zu", "%.*s", "%<PRIu64>"],
+        ),
         ("%(name)s has %d %%", "python-format", ["%(name)s", "%d", "%%"]),
-        ("{0!r:>{width}} and {name.first[0]}, {{literal}}", "python-brace-format",
-         ["{0!r:>{width}}", "{name.first[0]}", "{{", "}}"]),  # fmt: skip
-        ("Hello {name}, ${user} %{count} {{total}} {0} {}", "",
-         ["{name}", "${user}", "%{count}", "{{total}}", "{0}", "{}"]),  # fmt: skip
+        (
+            "{0!r:>{width}} and {name.first[0]}, {{literal}}",
+            "python-brace-format",
+            ["{0!r:>{width}}", "{name.first[0]}", "{{", "}}"],
+        ),
+        (
+            "Hello {name}, ${user} %{count} {{total}} {0} {}",
+            "",
+            ["{name}", "${user}", "%{count}", "{{total}}", "{0}", "{}"],
+        ),
         ("a {set of words} stays", "", []),
         ('See <a href="x y" class=b>this</a>, a < b > c.<br/>', "", ['<a href="x y" class=b>', "</a>", "<br/>"]),
-        ("Visit https://example.org/a_(b)?c=d. Or www.example.org, mail me@example.org!", "",
-         ["https://example.org/a_(b)?c=d", "www.example.org", "me@example.org"]),  # fmt: skip
+        (
+            "Visit https://example.org/a_(b)?c=d. Or www.example.org, mail me@example.org!",
+            "",
+            ["https://example.org/a_(b)?c=d", "www.example.org", "me@example.org"],
+        ),
         ("no %s here", "no-c-format", []),
         ("icon \ue123 stays", "", ["\ue123"]),
     ],
-)  # fmt: skip
+)
 def test_what_counts_as_a_placeholder(text: str, flags: str, expected: list[str]) -> None:
     spans = protect.find(text, frozenset(filter(None, [flags])))
     assert [text[span.start : span.end] for span in spans] == expected

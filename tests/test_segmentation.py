@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtrans.segmentation import LONG_LINE, LONGEST_PART, split
+from batchtrans.segmentation import LONG_TEXT, LONGEST_PART, rewrap, split, unwrap
 
 SENTENCES = st.sampled_from(
     [
@@ -36,10 +36,52 @@ def test_lines_are_parts_and_short_lines_stay_whole() -> None:
 def test_a_long_line_is_cut_at_its_sentences() -> None:
     line = "Dr. Smith came at 5 p.m. yesterday, as he had promised. " * 6
     parts = split(line)
-    assert len(line) > LONG_LINE
+    assert len(line) > LONG_TEXT
     assert [part.strip() for part in parts] == ["Dr. Smith came at 5 p.m. yesterday, as he had promised."] * 6
 
 
 def test_a_sentence_without_end_is_cut_at_a_blank() -> None:
     parts = split("word " * 500)
     assert all(part.endswith("word ") for part in parts)
+
+
+def test_a_wrapped_sentence_is_one_part() -> None:
+    assert split("I think they left\nbefore the storm began.") == ["I think they left\nbefore the storm began."]
+    assert split("  it goes on and\n  on like this\n\nand stops") == [
+        "  it goes on and\n  on like this\n\n",
+        "and stops",
+    ]
+
+
+def test_lists_columns_and_ended_sentences_do_not_wrap() -> None:
+    for text in (
+        "open\nclose\n",
+        "It is over now.\nthat is all",
+        "-f  force it, do so\nand more of it",
+        "One two three four\nFive",
+    ):
+        assert len(split(text)) == 2
+    assert len(split("one two three four\n  five six")) == 2
+
+
+def test_a_long_wrapped_passage_is_cut_at_its_sentences_alone() -> None:
+    passage = "Dr. Smith came at 5 p.m. yesterday, as he\nhad promised to do. " * 6
+    parts = split(passage)
+    assert "".join(parts) == passage
+    assert len(parts) == 6 and all("\n" in part for part in parts)
+
+
+def test_a_translation_is_broken_where_its_source_is() -> None:
+    assert unwrap("I think they left  \n  before the storm") == "I think they left before the storm"
+    assert rewrap("I think they left\nbefore the storm", "Creo que se fueron antes de la tormenta") == (
+        "Creo que se fueron\nantes de la tormenta"
+    )
+    assert rewrap("a b\nc d\ne f", "uno") == "uno"
+    assert rewrap("one line", "una sola línea") == "una sola línea"
+
+
+@given(st.text("ab \n", max_size=30).map(str.strip), st.text("ab ", max_size=30).map(str.strip))
+def test_rewrapping_moves_nothing_but_blanks(source: str, target: str) -> None:
+    wrapped = rewrap(source, target)
+    assert wrapped.split() == target.split()
+    assert wrapped.count("\n") <= source.count("\n")

@@ -256,3 +256,13 @@ def test_without_a_backend_nothing_new_is_decided() -> None:
     translator = Translator(Catalogue(), None, Memory())
     (decision,) = [decision for decisions in translator.decide([segment("Open it")]) for decision in decisions]
     assert not decision.written
+
+
+def test_a_wrapped_sentence_is_translated_whole_and_wrapped_again() -> None:
+    decision, backend = decide(
+        segment("I think they left %s\nbefore the storm began."),
+        lambda request: f"Creo que {M0} se fueron antes de empezar.",
+    )
+    assert backend.sent == [f"I think they left {M0} before the storm began."]
+    assert decision.target == ("Creo que %s se fueron\nantes de empezar.",)
+    assert decision.records[0].source == "I think they left %s\nbefore the storm began."

@@ -44,7 +44,8 @@ class Decision:
 
 @dataclass(slots=True)
 class _Part:
-    """One part on its way: ``text`` is masked, ``source`` is what ``text`` stands for."""
+    """One part on its way. ``source`` is its text with all white space; ``core`` is that on one line without blanks at
+    the edges, ``text`` is the core masked, and ``wrapped`` is the core before its lines were joined."""
 
     source: str
     text: str
@@ -52,6 +53,7 @@ class _Part:
     lead: str
     core: str
     trail: str
+    wrapped: str
     target: str = ""
     origin: str = "mt"
     why: str = ""
@@ -200,9 +202,11 @@ class Translator:
         for piece in segmentation.split(masked.text, self._document.source_lang):
             text, numbers = protect.renumber(piece)
             placeholders = tuple(masked.placeholders[number] for number in numbers)
-            lead, text, trail = protect.edges(text)
+            lead, wrapped, trail = protect.edges(text)
+            text = segmentation.unwrap(wrapped)
             core = protect.unmask(text, placeholders)
-            part = _Part(lead + core + trail, text, placeholders, lead, core, trail)
+            wrapped = protect.unmask(wrapped, placeholders)
+            part = _Part(lead + wrapped + trail, text, placeholders, lead, core, trail, wrapped)
             if _is_copy(core, flags):
                 part.target, part.origin, part.done = part.source, "copy", True
             parts.append(part)
@@ -330,7 +334,7 @@ class Translator:
         relaxed = form.relaxed and len(form.parts) == 1
         part.problems = judges.judge(part.core, better, segment.flags, relaxed=relaxed, further=self._further)
         if not any(problem.hard for problem in part.problems):
-            part.target, part.done = part.lead + better + part.trail, True
+            part.target, part.done = part.lead + segmentation.rewrap(part.wrapped, better) + part.trail, True
 
     def _conclude(self, unit: _Unit) -> Decision:
         """All parts of a segment are through: join them, judge the whole, and write the records."""

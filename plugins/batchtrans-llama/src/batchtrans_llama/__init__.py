@@ -1,0 +1,34 @@
+"""LLaMA models with QLoRA adapters as a batchtrans backend: what this distribution declares, and nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from batchtrans import Declared, hookimpl
+
+_OPTIONS = {
+    "model": "hub id or directory of the base model (default: the embedded one for the language pair)",
+    "adapter": "directory or hub id of a LoRA adapter; none leaves out the one that comes with the model",
+    "device": "auto, cpu, cuda or cuda:N",
+    "dtype": "auto, float32, bfloat16 or float16: what the model computes in",
+    "quant": "auto, nf4 or none: whether weights stay 4-bit in memory; the adapter says which numbers they have",
+    "engine": "auto or hf: how tokens are decoded",
+    "max-batch": "most segments decoded together",
+    "revision": "branch, tag or commit of a hub model",
+    "local-only": "yes or no: never ask the hub, use what is on this machine",
+    "length-cap": "most tokens of a translation, A+B*n for n source tokens (default 16+2.2*n)",
+    "prompt": "file with the prompt template of a plain adapter, with {source} in it",
+    "force": "yes or no: go on with an adapter that was made for another base",
+}
+
+
+@hookimpl
+def batchtrans_backends() -> Iterable[Declared]:
+    return [
+        Declared(
+            "llama",
+            "batchtrans_llama.backend:LlamaBackend",
+            "LLaMA with a QLoRA adapter, on CPU or CUDA",
+            _OPTIONS,
+        )
+    ]

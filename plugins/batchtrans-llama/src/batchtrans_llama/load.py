@@ -1,0 +1,354 @@
+"""From directories to a model that is ready to decode.
+
+Two things are kept apart. Which *numbers* the base weights have is decided by what the adapter was trained on: an NF4
+base stays as it is, a 16-bit base is quantised first if the adapter saw it so. How they *stand in memory* is the
+option ``quant``: dequantised with the adapter merged, once and in float32, or 4-bit with the adapter beside them.
+An adapter is never merged into 4-bit weights, which would round it away.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchtrans import BackendError, UsageError
+
+from .card import Adapter
+
+_SPARE_BYTES = 3_500_000_000  # activations, cache and CUDA's own: with 2.5 GB of weights the 6 GB of a small card
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in evaluation mode with its tokenizer. ``quant`` says how its weights stand in memory (``nf4`` or
+    ``none``), ``weights`` which numbers they have (``nf4`` or ``full``), ``dtype`` what it computes in, and
+    ``context`` how many tokens it takes."""
+
+    model: Any
+    tokenizer: Any
+    device: Any
+    dtype: str
+    quant: str
+    weights: str
+    eos_ids: frozenset[int]
+    pad_id: int
+    context: int
+    notes: list[str]
+
+
+def load(
+    base: Path, adapter: Adapter | None = None, device: str = "auto", dtype: str = "auto", quant: str = "auto"
+) -> Loaded:
+    """Load a base model, and an adapter onto it.
+
+    ``device``, ``dtype`` and ``quant`` take the values of the backend's options.
+
+    :raises BackendError: where a package, a device or memory is missing, or the files do not fit together.
+    :raises UsageError: where ``quant`` would change the numbers that the adapter was trained on.
+    """
+    _import_all()
+    with _quiet():
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise BackendError(f"{base} is no model that transformers knows: {_first_line(error)}") from None
+        notes: list[str] = []
+        place = choose_device(device)
+        compute = choose_dtype(place, dtype)
+        weights, memory = _choose_quant(config, adapter, place, quant, notes)
+        from safetensors import SafetensorError
+
+        try:
+            model = _build(base, adapter, config, place, compute, weights, memory)
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise _load_error(base, error) from None
+        tokenizer = _tokenizer(base)
+    model.eval()
+    eos_ids = _eos_ids(model, tokenizer)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos_ids, default=0)
+    _forget_sampling(model)
+    context = int(getattr(config, "max_position_embeddings", 2048))
+    name = str(compute).removeprefix("torch.")
+    return Loaded(model, tokenizer, place, name, memory, weights, eos_ids, pad_id, context, notes)
+
+
+def choose_device(device: str) -> Any:
+    """The torch device for the option ``device``: the first CUDA device where there is one, for ``auto``.
+
+    :raises BackendError: for a CUDA device that is not there.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and count == 0):
+        return torch.device("cpu")
+    chosen = torch.device("cuda", 0) if device in ("auto", "cuda") else torch.device(device)
+    if chosen.index >= count:
+        raise BackendError(
+            f"there is no device {device}: torch {torch.__version__} sees {count} CUDA devices",
+            "Use --device cpu, or install a torch build for this machine's CUDA.",
+        )
+    return chosen
+
+
+def choose_dtype(device: Any, dtype: str = "auto") -> Any:
+    """What to compute in: float32 on CPU, bfloat16 from compute capability 8.0 on, float16 below.
+
+    ``torch.cuda.is_bf16_supported()`` is not asked: it says yes to emulation, which is many times slower.
+    """
+    import torch
+
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def keep_weights_as_stored(model: Any) -> int:
+    """Stop bitsandbytes from repacking 4-bit weights in place, and return how many layers there are.
+
+    On a CPU with AVX512-BF16, ``Linear4bit`` in evaluation mode reorders its weight for a fast kernel at the first
+    forward, and whatever reads the weight afterwards (gradients, dequantisation, saving) reads it wrong. Must run
+    before the first forward.
+    """
+    layers = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+    return len(layers)
+
+
+def _import_all() -> None:
+    # Threads that spin while they wait stall one another on a shared machine; must be set before torch starts any.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        with _quiet():
+            import accelerate  # noqa: F401
+            import torch  # noqa: F401
+            import transformers  # noqa: F401
+    except ImportError as error:
+        raise _missing(error) from None
+
+
+def _missing(error: ImportError) -> BackendError:
+    return BackendError(
+        f"the llama backend needs the package {error.name}",
+        "Install what batchtrans-llama needs: pip install batchtrans-llama",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep progress bars and remarks of libraries off stderr: what matters of them is raised or noted."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        from transformers.utils import logging as library
+
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    except ImportError:
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _load_error(base: Path, error: Exception) -> BackendError:
+    import torch
+
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return BackendError(f"{base} does not fit into the memory of the GPU", "Try -O quant=nf4, or --device cpu.")
+    return BackendError(f"{base} cannot be loaded: {_first_line(error)}")
+
+
+def _choose_quant(config: Any, adapter: Adapter | None, device: Any, quant: str, notes: list[str]) -> tuple[str, str]:
+    """Which numbers (``nf4``, ``full``) and which form in memory (``nf4``, ``none``)."""
+    stored = getattr(config, "quantization_config", None)
+    is_4bit = stored is not None and bool(_field(stored, "load_in_4bit"))
+    if stored is not None and not is_4bit:
+        raise BackendError(
+            f"the base is quantised by {_field(stored, 'quant_method')}, which this backend does not read",
+            "Use a 16-bit checkpoint, or one in bitsandbytes' 4 bits.",
+        )
+    trained = adapter.quantisation if adapter is not None else ""
+    if is_4bit and trained == "none":
+        raise BackendError("the adapter was trained on 16-bit weights, and this base is 4-bit", "Name the 16-bit base.")
+    fits = device.type == "cpu" or _free_bytes(device) >= 2 * _parameter_count(config) + _SPARE_BYTES
+    if is_4bit or trained == "nf4":
+        return "nf4", {"auto": "none" if fits else "nf4"}.get(quant, quant)
+    if trained == "none" and quant == "nf4":
+        raise UsageError(
+            "quant=nf4 would change the weights that the adapter was trained on, which are 16-bit",
+            "Use -O quant=none.",
+        )
+    if quant == "nf4" or (quant == "auto" and not fits and not trained):
+        if quant == "auto":
+            notes.append("the GPU has too little free memory for 16-bit weights: they are rounded to 4 bits (NF4)")
+        return "nf4", "nf4"
+    return "full", "none"
+
+
+def _field(config: Any, name: str) -> Any:
+    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
+
+
+def _free_bytes(device: Any) -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def _parameter_count(config: Any) -> int:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    plain = type(config).from_dict({k: v for k, v in config.to_dict().items() if k != "quantization_config"})
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(plain)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _build(base: Path, adapter: Adapter | None, config: Any, device: Any, dtype: Any, weights: str, memory: str) -> Any:
+    import torch
+
+    if weights == "full" and adapter is None:
+        return _from_pretrained(base, dtype, device)
+    if memory == "nf4":
+        model = _from_pretrained_4bit(base, config, dtype, device)
+        for module in model.modules():
+            if type(module).__name__ == "Linear4bit":
+                module.compute_dtype, module.compute_type_is_set = dtype, True
+        for parameter in model.parameters():
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+        return model if adapter is None else _with_adapter(model, adapter)
+    place = _merge_device(config, device)
+    if weights == "nf4":
+        model = _from_pretrained_4bit(base, config, torch.float32, place).dequantize()
+    else:
+        model = _from_pretrained(base, torch.float32, place)
+    model = model.to(torch.float32)
+    if adapter is not None:
+        model = _with_adapter(model, adapter).merge_and_unload()
+    return model.to(device=device, dtype=dtype)
+
+
+def _merge_device(config: Any, device: Any) -> Any:
+    """Where to merge: on the GPU if the model fits there in float32 beside the parts it is made from, else on CPU."""
+    import torch
+
+    if device.type == "cpu" or _free_bytes(device) >= 8 * _parameter_count(config) + _SPARE_BYTES:
+        return device
+    return torch.device("cpu")
+
+
+def _from_pretrained(base: Path, dtype: Any, device: Any, quantization: Any = None) -> Any:
+    """The model as transformers reads it.
+
+    :raises BackendError: if weights are missing, which transformers would make up at random.
+    """
+    from transformers import AutoModelForCausalLM
+
+    more = {} if quantization is None else {"quantization_config": quantization}
+    model, report = AutoModelForCausalLM.from_pretrained(
+        base,
+        dtype=dtype,
+        device_map={"": str(device)},
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **more,
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise BackendError(f"{base} lacks {len(missing)} of the model's tensors, such as {missing[0]}")
+    return model
+
+
+def _from_pretrained_4bit(base: Path, config: Any, compute_dtype: Any, device: Any) -> Any:
+    """A 4-bit checkpoint as it is, or a 16-bit one quantised from its own precision to NF4, double-quantised, as
+    QLoRA training does."""
+    from transformers import BitsAndBytesConfig
+
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise _missing(error) from None
+    quantization = None
+    if getattr(config, "quantization_config", None) is None:
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute_dtype,
+        )
+    model = _from_pretrained(base, "auto", device, quantization)
+    keep_weights_as_stored(model)
+    return model
+
+
+def _with_adapter(model: Any, adapter: Adapter) -> Any:
+    """The model with an adapter beside its layers.
+
+    :raises BackendError: if the adapter has weights for layers that the base does not have, or the other way round,
+        which PEFT lets pass.
+    """
+    try:
+        from peft import PeftModel, get_peft_model_state_dict
+    except ImportError as error:
+        raise _missing(error) from None
+    from safetensors import safe_open
+
+    model = PeftModel.from_pretrained(model, str(adapter.directory), is_trainable=False)
+    with safe_open(adapter.directory / "adapter_model.safetensors", framework="numpy") as file:
+        stored = set(file.keys())
+    expected = set(get_peft_model_state_dict(model))
+    if stored != expected:
+        odd = min(stored ^ expected)
+        raise BackendError(
+            f"the adapter {adapter.directory} does not fit the base: {len(stored - expected)} of its tensors have no "
+            f"layer, {len(expected - stored)} layers have no tensor, such as {odd}",
+            "Name the base it was trained on with --model.",
+        )
+    return model
+
+
+def _tokenizer(base: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(f"{base} has no tokenizer that can be read: {_first_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise BackendError(f"{base} has no fast tokenizer (tokenizer.json)")
+    return tokenizer
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every id that ends a text, by the generation settings, the configuration and the tokenizer together."""
+    ids: set[int] = set()
+    for value in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
+        if value is not None:
+            ids.update(value if isinstance(value, (list, tuple)) else [value])
+    return frozenset(ids)
+
+
+def _forget_sampling(model: Any) -> None:
+    """Drop the checkpoint's own temperature, penalties and lengths: decoding here is greedy and nothing else."""
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig()
