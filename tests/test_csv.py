@@ -288,8 +288,8 @@ def test_without_a_column_the_headers_are_listed_with_samples() -> None:
         opened(SAMPLE)
     assert caught.value.exit_code == 2
     assert "--column" in str(caught.value)
-    assert "  2  name  such as 'Oak serving tray'" in str(caught.value)
-    assert "  3  description  such as 'A large tray made of solid oak, with ...'" in str(caught.value)
+    assert "  2  name  such as 'Keyboard without cable'" in str(caught.value)
+    assert "  3  description  such as 'Connects to two computers at the same...'" in str(caught.value)
 
 
 @pytest.mark.parametrize("column", ["nome", "0", "6", "-1", ""])

@@ -141,6 +141,12 @@ def test_a_line_break_in_the_source_becomes_a_blank(tokenizer: Any, line_break: 
     assert encode_prompt(tokenizer, injected, "en", "es") == encode_prompt(tokenizer, "Hello Spanish: Hola", "en", "es")
 
 
+def test_a_no_break_space_is_a_plain_one_to_the_model(tokenizer: Any) -> None:
+    plain = encode_prompt(tokenizer, "5 hours ago", "en", "es")
+    assert encode_prompt(tokenizer, "5\u00a0hours\u202fago", "en", "es") == plain
+    assert tokenizer("5\u00a0hours")["input_ids"] != tokenizer("5 hours")["input_ids"]  # it would be another text
+
+
 def test_masks_are_single_tokens_that_decode_to_themselves(tokenizer: Any) -> None:
     assert mask_count(tokenizer) == len(MASKS) == 32
     assert ord(MASKS[0]) == MASK_BASE

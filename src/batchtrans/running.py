@@ -22,7 +22,7 @@ from .forms import form_sources
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, last_run, replay_job, run_job, survey
 from .plugins import Registry, registry, resolve
 from .report import Progress, exit_code, summary
-from .types import Backend, Format, OpenOptions, Problem, Segment, State
+from .types import Backend, Declared, Format, OpenOptions, Problem, Segment, State
 
 #: Options with a flag of their own that belong to the backend, and to the format.
 _BACKEND_FLAGS = ("model", "adapter", "device")
@@ -51,7 +51,8 @@ def run_command(given: Mapping[str, Any]) -> int:
         for path in settings.memory:
             if not path.is_file():
                 raise UsageError(f"there is no memory file {path}")
-        surveyed, refused = _survey(jobs, formats, settings)
+        per_format = {name: _for_format(settings, found.formats[name]) for name in formats}
+        surveyed, refused = _survey(jobs, formats, per_format)
         if given["fresh"]:
             for job in surveyed:
                 planning.set_aside(job.log)
@@ -61,7 +62,7 @@ def run_command(given: Mapping[str, Any]) -> int:
             lambda: _create_backend(backend_name, found, backend_options), settings.source_lang, settings.target_lang
         )
         stack.callback(lazy.stop)
-        outcomes, failures = _run_jobs(surveyed, formats, settings, lazy, found)
+        outcomes, failures = _run_jobs(surveyed, formats, per_format, lazy, found)
         for note in lazy.notes:
             click.echo(note, err=True)
         for outcome in outcomes:
@@ -180,7 +181,15 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _survey(jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settings) -> tuple[dict[Job, Survey], int]:
+def _for_format(settings: Settings, declared: Declared) -> Settings:
+    """The settings with those values alone that the format takes: the others do not concern its run line."""
+    values = {name: given for name, given in settings.values.items() if name in declared.options}
+    return replace(settings, values=values)
+
+
+def _survey(
+    jobs: Sequence[Job], formats: Mapping[str, Format], settings: Mapping[str, Settings]
+) -> tuple[dict[Job, Survey], int]:
     """The jobs whose files can be read, with what is in them, and how many cannot.
 
     A usage error stops everything before any work; a broken file is reported and stops only itself.
@@ -188,14 +197,14 @@ def _survey(jobs: Sequence[Job], formats: Mapping[str, Format], settings: Settin
     surveyed: dict[Job, Survey] = {}
     for job in jobs:
         with _reported(job):
-            surveyed[job] = survey(job, formats[job.format], settings)
+            surveyed[job] = survey(job, formats[job.format], settings[job.format])
     return surveyed, len(jobs) - len(surveyed)
 
 
 def _run_jobs(
     surveyed: Mapping[Job, Survey],
     formats: Mapping[str, Format],
-    settings: Settings,
+    settings: Mapping[str, Settings],
     lazy: LazyBackend,
     found: Registry,
 ) -> tuple[list[Outcome], int]:
@@ -207,7 +216,8 @@ def _run_jobs(
             job.output.parent.mkdir(parents=True, exist_ok=True)
             progress.begin(job.name, contents.segments)
             try:
-                outcome = run_job(job, formats[job.format], settings, lazy, contents, checks, progress.advance)
+                opener = formats[job.format]
+                outcome = run_job(job, opener, settings[job.format], lazy, contents, checks, progress.advance)
             finally:
                 progress.end()
             outcomes.append(outcome)

@@ -37,6 +37,7 @@ _LANGUAGES = {
     "ta": "Tamil", "te": "Telugu", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu",
     "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
+_NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
 _LINE_BREAK = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -77,8 +78,11 @@ def mask_count(tokenizer: Any) -> int:
 
 
 def clean_source(source: str) -> str:
-    """The source as it stands in the prompt: one line, without blanks at the edges."""
-    return _LINE_BREAK.sub(" ", source).strip()
+    """The source as it stands in the prompt: one line, no blanks at its edges, plain spaces for no-break ones.
+
+    A tokenizer that makes other tokens of a word behind a no-break space hides the word from the model.
+    """
+    return _NO_BREAK.sub(" ", _LINE_BREAK.sub(" ", source)).strip()
 
 
 def encode_prompt(tokenizer: Any, source: str, source_lang: str, target_lang: str, template: str = PROMPT) -> list[int]:

@@ -1,0 +1,312 @@
+"""Train the base: a LLaMA that continues bilingual text, from scratch.
+
+A row is 1,024 tokens of ``english NEWLINE spanish NEWLINE NEWLINE`` one after the other, behind one BOS. There is no
+prompt in it and no EOS: what to do with a request, and where to stop, is left to the adapter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rows import Pair, augment, epoch, read_pairs
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+CONTEXT = 1024
+CHUNK = 16_384  # pairs that one worker encodes and packs at a time
+AHEAD = 48  # chunks in work, so that the trainer never waits
+ENGLISH, SPANISH = 1, 2  # kinds of token; 0 is BOS and padding
+
+Rows = tuple[np.ndarray, np.ndarray]  # ids and kinds, both [rows, CONTEXT + 1]: inputs and targets overlap
+
+
+class Encoder:
+    """Encodes pairs in a worker process. BPE dropout on a part of the English shows rare words in many spellings."""
+
+    def __init__(self, tokenizer_file: str, dropout: float, dropout_share: float) -> None:
+        self.plain = Tokenizer.from_file(tokenizer_file)
+        self.broken = Tokenizer.from_file(tokenizer_file)
+        self.plain.encode_special_tokens = self.broken.encode_special_tokens = True
+        self.broken.model.dropout = dropout or None
+        self.dropout_share = dropout_share if dropout else 0.0
+        self.newline = self._encode(self.plain, ["\n"])[0]
+        self.bos, self.pad = (self.plain.token_to_id(t) for t in ("<|begin_of_text|>", "<|finetune_right_pad_id|>"))
+
+    @staticmethod
+    def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    def rows(self, texts: list[tuple[str, str]], chance: random.Random) -> Rows:
+        """Pairs as packed rows: whole pairs only, the rest of a row is padding."""
+        english = self._encode(self.plain, [left for left, _ in texts])
+        broken = [index for index in range(len(texts)) if chance.random() < self.dropout_share]
+        for index, ids in zip(broken, self._encode(self.broken, [texts[i][0] for i in broken]), strict=True):
+            english[index] = ids
+        spanish = self._encode(self.plain, [right for _, right in texts])
+        packed: list[tuple[list[int], list[int]]] = []
+        ids, kinds = [self.bos], [0]
+        for left, right in zip(english, spanish, strict=True):
+            pair_ids = left + self.newline + right + self.newline + self.newline
+            pair_kinds = [ENGLISH] * (len(left) + 1) + [SPANISH] * (len(right) + 2)
+            if len(ids) + len(pair_ids) > CONTEXT + 1:
+                packed.append((ids, kinds))
+                ids, kinds = [self.bos], [0]
+            if len(pair_ids) <= CONTEXT:
+                ids, kinds = ids + pair_ids, kinds + pair_kinds
+        packed.append((ids, kinds))
+        out_ids = np.full((len(packed), CONTEXT + 1), self.pad, dtype=np.uint16)
+        out_kinds = np.zeros((len(packed), CONTEXT + 1), dtype=np.uint8)
+        for number, (ids, kinds) in enumerate(packed):
+            out_ids[number, : len(ids)], out_kinds[number, : len(kinds)] = ids, kinds
+        return out_ids, out_kinds
+
+
+_encoder: Encoder
+
+
+def _start_worker(tokenizer_file: str, dropout: float, dropout_share: float) -> None:
+    global _encoder
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _encoder = Encoder(tokenizer_file, dropout, dropout_share)
+
+
+def _encode_chunk(pairs: list[Pair], seed: int) -> Rows:
+    chance = random.Random(seed)
+    return _encoder.rows([augment(pair, chance) for pair in pairs], chance)
+
+
+def batches(pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int) -> Iterator[tuple[int, Rows]]:
+    """Endless batches of ``size`` rows, with the number of the epoch they come from; every epoch is drawn anew."""
+    waiting: deque[tuple[int, Future[Rows]]] = deque()
+    chunks = (
+        (number, drawn[start : start + CHUNK], seed + 1000 * number + start // CHUNK)
+        for number in count(1)
+        for drawn in [epoch(pairs, seed + number)]
+        for start in range(0, len(drawn), CHUNK)
+    )
+    ids = np.empty((0, CONTEXT + 1), dtype=np.uint16)
+    kinds = np.empty((0, CONTEXT + 1), dtype=np.uint8)
+    while True:
+        while len(waiting) < AHEAD:
+            number, chunk, chunk_seed = next(chunks)
+            waiting.append((number, pool.submit(_encode_chunk, chunk, chunk_seed)))
+        number, future = waiting.popleft()
+        more_ids, more_kinds = future.result()
+        ids, kinds = np.concatenate([ids, more_ids]), np.concatenate([kinds, more_kinds])
+        while len(ids) >= size:
+            yield number, (ids[:size], kinds[:size])
+            ids, kinds = ids[size:], kinds[size:]
+
+
+def build(args: argparse.Namespace, tokenizer: Any) -> LlamaForCausalLM:
+    """The model with fresh weights, in float32."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=args.hidden,
+        intermediate_size=args.mlp,
+        num_hidden_layers=args.layers,
+        num_attention_heads=args.heads,
+        num_key_value_heads=args.kv_heads,
+        head_dim=args.hidden // args.heads,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        rms_norm_eps=1e-5,
+        attention_dropout=args.attention_dropout,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    for name, module in model.named_modules():
+        if name.endswith(("embed_tokens", "o_proj", "down_proj")):
+            module.register_forward_hook(_dropout(args.dropout))
+    return model
+
+
+def _dropout(share: float) -> Callable[[torch.nn.Module, Any, torch.Tensor], torch.Tensor]:
+    """LLaMA has no dropout but in attention; this hook adds it to embeddings and to what enters the residual."""
+    return lambda module, inputs, output: F.dropout(output, share, module.training)
+
+
+def forward(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
+    """Logits [rows, tokens, vocabulary]. Written out because the model's own forward builds an attention mask when
+    it is compiled, which keeps attention from its fast causal kernel."""
+    body = model.model
+    hidden = body.embed_tokens(ids)
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+    rotary = body.rotary_emb(hidden, position_ids=positions)
+    for layer in body.layers:
+        hidden = layer(hidden, attention_mask=None, position_ids=positions, position_embeddings=rotary)
+    logits: torch.Tensor = model.lm_head(body.norm(hidden))
+    return logits
+
+
+def loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Weighted sum of the cross entropy; ``ids`` and ``weights`` are [rows, CONTEXT + 1]."""
+    logits = forward(model, ids[:, :-1]).float()
+    each = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none", label_smoothing=smoothing)
+    return (each * weights[:, 1:].flatten()).sum()
+
+
+def save(model: LlamaForCausalLM, tokenizer: Any, directory: Path) -> None:
+    """The model in float16 with its tokenizer, without traces of training."""
+    state = {name: tensor.half() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    model.config.attention_dropout, dropout = 0.0, model.config.attention_dropout
+    model.save_pretrained(directory, state_dict=state)
+    model.config.attention_dropout = dropout
+    tokenizer.save_pretrained(directory)
+
+
+def learning_rate(progress: float, step: int, peak: float, warmup: int) -> float:
+    """Linear warm-up, then a cosine down to zero at progress 1."""
+    return peak * min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class Trainer:
+    """One training run; ``device`` is CUDA (bfloat16 autocast, compiled) or CPU (for a try with few rows)."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(args.seed)
+        torch.set_float32_matmul_precision("high")
+        self.tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
+        self.model = build(args, self.tokenizer).to(self.device)
+        self.loss: Callable[..., torch.Tensor] = loss if args.eager else torch.compile(loss, dynamic=False)
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        vectors = [p for p in self.model.parameters() if p.ndim == 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": args.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            betas=(0.9, 0.98),
+            fused=self.device.type == "cuda",
+        )
+
+    def tensors(self, rows: Rows, english: float) -> tuple[torch.Tensor, torch.Tensor]:
+        ids = torch.from_numpy(rows[0].astype(np.int64)).to(self.device)
+        weights = torch.tensor([0.0, english, 1.0], device=self.device)
+        return ids, weights[torch.from_numpy(rows[1].astype(np.int64)).to(self.device)]
+
+    def step(self, rows: Rows, rate: float) -> torch.Tensor:
+        """One update; returns the mean loss on the device, so that nobody waits for it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        ids, weights = self.tensors(rows, self.args.english_weight)
+        total = weights[:, 1:].sum()
+        value = torch.zeros((), device=self.device)
+        for start in range(0, len(ids), self.args.micro):
+            part = slice(start, start + self.args.micro)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                part_loss = self.loss(self.model, ids[part], weights[part], self.args.smoothing) / total
+            part_loss.backward()
+            value += part_loss.detach()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return value
+
+    @torch.no_grad()
+    def dev_loss(self, dev: Rows) -> float:
+        """Cross entropy of a Spanish token given the English before it."""
+        self.model.eval()
+        ids, weights = self.tensors(dev, 0.0)
+        value = 0.0
+        for start in range(0, len(ids), self.args.micro):
+            part = slice(start, start + self.args.micro)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                value += float(loss(self.model, ids[part], weights[part], 0.0))
+        self.model.train()
+        return value / float(weights[:, 1:].sum())
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train until ``--steps`` or ``--minutes`` are used up, whichever comes first, and save."""
+    tokenizer_file = str(args.tokenizer / "tokenizer.json")
+    pool = ProcessPoolExecutor(
+        args.workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(tokenizer_file, args.bpe_dropout, args.bpe_dropout_share),
+    )
+    stream = batches(pool, read_pairs(args.pairs, args.limit), args.rows, args.seed)
+    with args.dev.open(encoding="utf-8") as lines:
+        texts = [(line.split("\t")[0], line.rstrip("\n").split("\t")[1]) for line in lines]
+    dev = Encoder(tokenizer_file, 0.0, 0.0).rows(texts, random.Random(0))
+    trainer = Trainer(args)
+    trainer.model.train()
+    args.output.mkdir(parents=True, exist_ok=True)
+    log = (args.output / "training.jsonl").open("w", encoding="utf-8")
+    began = time.monotonic()
+    step, progress = 0, 0.0
+    while progress < 1.0:
+        number, rows = next(stream)
+        value = trainer.step(rows, learning_rate(progress, step, args.rate, args.warmup))
+        step += 1
+        if step == args.warm_steps:
+            torch.cuda.synchronize() if trainer.device.type == "cuda" else None
+            began = time.monotonic()  # compilation is over: the clock of --minutes starts here
+        minutes = (time.monotonic() - began) / 60
+        progress = max(step / args.steps, minutes / args.minutes)
+        if step % args.every == 0 or progress >= 1.0:
+            record = {"step": step, "epoch": number, "minutes": round(minutes, 3), "loss": round(float(value), 4)}
+            record["dev_loss"] = round(trainer.dev_loss(dev), 4)
+            record["tokens"] = step * args.rows * CONTEXT
+            print(json.dumps(record), file=log, flush=True)
+            print(json.dumps(record), flush=True)
+        if step % args.save_every == 0:
+            save(trainer.model, trainer.tokenizer, args.output)
+    save(trainer.model, trainer.tokenizer, args.output)
+    log.close()
+    pool.shutdown(cancel_futures=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("pairs", type=Path, help="pairs file of data.py")
+    parser.add_argument("tokenizer", type=Path, help="directory of tokenizer.py")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="directory to write")
+    parser.add_argument("--dev", type=Path, required=True, help="pairs to watch, English TAB Spanish; not trained on")
+    parser.add_argument("--layers", type=int, default=14)
+    parser.add_argument("--hidden", type=int, default=576)
+    parser.add_argument("--mlp", type=int, default=1536)
+    parser.add_argument("--heads", type=int, default=9)
+    parser.add_argument("--kv-heads", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=128, help="rows of 1,024 tokens in a step")
+    parser.add_argument("--micro", type=int, default=64, help="rows in one forward")
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=8.5, help="without compilation")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--warmup", type=int, default=300)
+    parser.add_argument("--weight-decay", type=float, default=0.1)
+    parser.add_argument("--smoothing", type=float, default=0.1)
+    parser.add_argument("--dropout", type=float, default=0.1, help="embeddings and residuals")
+    parser.add_argument("--attention-dropout", type=float, default=0.0)
+    parser.add_argument("--bpe-dropout", type=float, default=0.1)
+    parser.add_argument("--bpe-dropout-share", type=float, default=0.3, help="of the English sides")
+    parser.add_argument("--english-weight", type=float, default=0.25, help="of a token's loss; Spanish is 1")
+    parser.add_argument("--every", type=int, default=200, help="steps between two lines of the log")
+    parser.add_argument("--save-every", type=int, default=1000)
+    parser.add_argument("--warm-steps", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=12)
+    parser.add_argument("--eager", action="store_true", help="do not compile")
+    parser.add_argument("--limit", type=int, help="pairs to read, for a try")
+    parser.add_argument("--seed", type=int, default=1)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Clean the corpus into training pairs: one line a pair, noise out, dev sets and samples out, each with a weight."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import lzma
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+#: How often a source is seen in an epoch, by the start of its name; 1 where nothing fits. Everyday language and
+#: interface strings are what the model is for; machine translation only fills gaps.
+WEIGHTS = {
+    "tatoeba-": 2.0, "renpy": 2.0, "african-storybook": 2.0, "tico19-terms": 2.0, "sdg-goals": 2.0,
+    "aosp-": 2.0, "bitcoin-org": 2.0, "bloom-housing": 2.0, "cc-org": 2.0, "cdc-": 2.0, "cms-": 2.0,
+    "dotnet-winforms": 2.0, "dspace": 2.0, "element-ui": 2.0, "godot-editor": 2.0, "irs-": 2.0,
+    "jabref": 2.0, "jupyterlab": 2.0, "login-gov": 2.0, "manageiq": 2.0, "mifos": 2.0, "mn-benefits": 2.0,
+    "mozilla-www": 2.0, "mumble": 2.0, "openshift-console": 2.0, "openstack-": 2.0, "opnsense": 2.0,
+    "ovirt": 2.0, "vita-min": 2.0, "vote-gov": 2.0, "wikiedu": 2.0,
+    "ms-alchemy-mt": 0.5, "ms-aspnetcore-mt": 0.5, "ms-dotnet-mt": 0.5, "ms-dotnet-bulk": 0.5,
+    "ms-officedev-mt": 0.5, "ms-skype-mt": 0.5, "ms-win32-mt": 0.5,
+}  # fmt: skip
+LONGEST = 700  # characters; a longer segment is split into sentences before it reaches a model
+
+_LINE_BREAK = re.compile(r"(?<![\\'\"`])\\n")  # the corpus writes a line break as \n; quoted ones are code
+_MOJIBAKE = re.compile("Ã[\x80-\xbf©³±¡­¼º]|Â[\xa0-\xbf]|â€|\ufffd")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_CODE = re.compile(r"`+[^`]+`+")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
+_ENGLISH_WORD = re.compile(r"\b(?:the|and|with|this|that|for|from|you|your|are)\b", re.IGNORECASE)
+_SPANISH_WORD = re.compile(r"\b(?:el|la|los|las|de|en|un|una|que|y|para|se|con|su|por|es|al)\b", re.IGNORECASE)
+
+
+def key(text: str) -> str:
+    """What two segments have in common when they differ at most in case and blanks."""
+    return "".join(text.casefold().split())
+
+
+def fault(english: str, spanish: str) -> str:
+    """Why a pair is noise, or the empty string."""
+    if not english or not spanish:
+        return "empty side"
+    if max(len(english), len(spanish)) > LONGEST:
+        return "too long"
+    if _MOJIBAKE.search(english) or _MOJIBAKE.search(spanish):
+        return "mojibake"
+    if _PRIVATE.search(english) or _PRIVATE.search(spanish):
+        return "private-use character"
+    if not 0.45 <= (len(english) + 10) / (len(spanish) + 10) <= 2.0:
+        return "length ratio"
+    if len(english.split()) > 5 and key(english) == key(spanish):
+        return "untranslated"
+    if len(_ENGLISH_WORD.findall(spanish)) > len(_SPANISH_WORD.findall(spanish)):
+        return "English on the Spanish side"
+    if sorted(_CODE.findall(english)) != sorted(_CODE.findall(spanish)):
+        return "code differs"
+    return ""
+
+
+def read_corpus(directory: Path) -> Iterator[tuple[str, str, str]]:
+    """All pairs (English, Spanish, source name), multi-line ones line by line where the counts agree."""
+    for path in sorted(directory.glob("*.tsv.xz")):
+        with lzma.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                english, spanish, source = line.rstrip("\n").replace("\\t", " ").split("\t")
+                left, right = _LINE_BREAK.split(english), _LINE_BREAK.split(spanish)
+                if len(left) == len(right):
+                    for one, other in zip(left, right, strict=True):
+                        yield " ".join(one.split()), " ".join(other.split()), source
+
+
+def segments(path: Path) -> Iterator[str]:
+    """The texts of a file that must stay unseen: .tsv (first column), .po, .csv, .srt, .txt."""
+    if path.suffix == ".po":
+        import polib
+
+        for entry in polib.pofile(str(path)):
+            yield entry.msgid
+            yield entry.msgid_plural
+    elif path.suffix == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.reader(file):
+                yield from row
+    elif path.suffix == ".srt":
+        for cue in re.split(r"\n\s*\n", path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")):
+            yield "\n".join(cue.split("\n")[2:])
+    else:
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            yield (line.split("\t")[0] if path.suffix == ".tsv" else line).replace("\\n", "\n")
+
+
+def excluded_keys(paths: list[Path]) -> set[str]:
+    """Keys of all segments of the files, of their lines and of their sentences."""
+    found: set[str] = set()
+    for path in paths:
+        for text in segments(path):
+            plain = re.sub(r"</?[a-zA-Z][^>]*>", "", text)
+            for variant in (text, plain, plain.replace("\n", " ")):
+                for line in variant.split("\n"):
+                    found.update(key(piece) for piece in (line, *_SENTENCE_END.split(line)))
+                found.add(key(variant))
+    return found - {""}
+
+
+def weight(source: str) -> float:
+    """How often pairs of a source are seen in an epoch."""
+    return next((value for start, value in WEIGHTS.items() if source.startswith(start)), 1.0)
+
+
+def clean(corpus: Path, unseen: set[str]) -> tuple[dict[tuple[str, str], str], Counter[str]]:
+    """The kept pairs with their source, and how many were dropped for which reason."""
+    with (corpus / "SOURCES.tsv").open(encoding="utf-8", newline="") as file:
+        licensed = {row["source"] for row in csv.DictReader(file, delimiter="\t")}
+    kept: dict[tuple[str, str], str] = {}
+    dropped: Counter[str] = Counter()
+    for english, spanish, source in read_corpus(corpus):
+        if source not in licensed:
+            reason = "no licence recorded"
+        elif key(english) in unseen:
+            reason = "dev set or sample"
+        elif (english, spanish) in kept:
+            reason = "duplicate"
+        else:
+            reason = fault(english, spanish)
+        if reason:
+            dropped[reason] += 1
+        else:
+            kept[english, spanish] = source
+    return kept, dropped
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="directory with *.tsv.xz and SOURCES.tsv")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="pairs file to write")
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[], help="dev sets and samples to keep unseen")
+    args = parser.parse_args()
+
+    kept, dropped = clean(args.corpus, excluded_keys(args.exclude))
+    rows = (f"{english}\t{spanish}\t{source}\n" for (english, spanish), source in kept.items())
+    text = "".join(rows).encode("utf-8")
+    args.output.write_bytes(text)
+    summary = {
+        "pairs": len(kept),
+        "sha256": hashlib.sha256(text).hexdigest(),
+        "dropped": dict(dropped.most_common()),
+        "sources": dict(Counter(kept.values()).most_common()),
+        "excluded_files": [path.name for path in args.exclude],
+    }
+    args.output.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    print(json.dumps({name: summary[name] for name in ("pairs", "dropped")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
