@@ -13,7 +13,7 @@ from batchtrans.alignment import AlignmentLog, AlignmentRecord, forms_of, read_g
 HEADER = {"type": "run", "schema": 1, "time": "2026-01-01T00:00:00Z", "input": {"path": "a", "sha256": "0"}}
 
 RECORDS = st.builds(
-    AlignmentRecord,
+    lambda **fields: AlignmentRecord(**fields),
     segment=st.text(max_size=5),
     source=st.text(max_size=9),
     target=st.text(max_size=9),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,18 +93,18 @@ class ReadsDifferentlyTheSecondTime(Pairs):
     def pieces(self) -> Iterator[Piece]:
         self.times += 1
         for piece in super().pieces():
-            yield replace(piece, note=str(self.times)) if isinstance(piece, Segment) else piece
+            yield piece._replace(note=str(self.times)) if isinstance(piece, Segment) else piece
 
 
 class IdsFromTargets(Pairs):
     def segment(self, number: int, raw: bytes, offset: int) -> Segment:
         segment = super().segment(number, raw, offset)
-        return replace(segment, id=f"{number}:{segment.target[0]}")
+        return segment._replace(id=f"{number}:{segment.target[0]}")
 
 
 class OneIdForAll(Pairs):
     def segment(self, number: int, raw: bytes, offset: int) -> Segment:
-        return replace(super().segment(number, raw, offset), id="1")
+        return super().segment(number, raw, offset)._replace(id="1")
 
 
 class WrongPlace(Pairs):
@@ -115,7 +114,7 @@ class WrongPlace(Pairs):
 
 class CrossedSlots(Pairs):
     def segment(self, number: int, raw: bytes, offset: int) -> Segment:
-        return replace(super().segment(number, raw, offset), slots=((3, 4), (2, 3)))
+        return super().segment(number, raw, offset)._replace(slots=((3, 4), (2, 3)))
 
 
 class TidiesUp(Pairs):
@@ -256,7 +255,7 @@ class CountsCalls(Upper):
     def translate(self, requests: Iterable[Request]) -> Iterator[Result]:
         self.calls += 1
         for result in super().translate(requests):
-            yield replace(result, target=result.target and f"{result.target} {self.calls}")
+            yield result._replace(target=result.target and f"{result.target} {self.calls}")
 
 
 def answering(change: Callable[[list[Request], list[Result]], Iterable[Result]]) -> type[Upper]:
@@ -271,12 +270,12 @@ def answering(change: Callable[[list[Request], list[Result]], Iterable[Result]])
 
 
 def _by_batch_size(asked: list[Request], results: list[Result]) -> Iterable[Result]:
-    return [replace(result, target=result.target and f"{result.target} {len(asked)}") for result in results]
+    return [result._replace(target=result.target and f"{result.target} {len(asked)}") for result in results]
 
 
 def _by_neighbour(asked: list[Request], results: list[Result]) -> Iterable[Result]:
     first = asked[0].source if asked else ""
-    return [replace(result, target=result.target and result.target + first) for result in results]
+    return [result._replace(target=result.target and result.target + first) for result in results]
 
 
 @pytest.mark.parametrize(
@@ -287,16 +286,16 @@ def _by_neighbour(asked: list[Request], results: list[Result]) -> Iterable[Resul
         (answering(lambda asked, results: [*results, Result(999, "x")] if asked else []), "nobody asked for .999"),
         (answering(lambda asked, results: results or [Result(0, "x")]), "results came for no request"),
         (
-            answering(lambda asked, results: [replace(r, target=r.target or "?") for r in results]),
+            answering(lambda asked, results: [r._replace(target=r.target or "?") for r in results]),
             "empty in, empty out",
         ),
         (
-            answering(lambda asked, results: [replace(r, target=r.target and f"{r.target}{r.id}") for r in results]),
+            answering(lambda asked, results: [r._replace(target=r.target and f"{r.target}{r.id}") for r in results]),
             "identical requests give identical results",
         ),
         (
             answering(
-                lambda asked, results: [replace(r, target=r.target and r.target + chr(MASK_BASE + 5)) for r in results]
+                lambda asked, results: [r._replace(target=r.target and r.target + chr(MASK_BASE + 5)) for r in results]
             ),
             "only masks of the request: .*0xe005",
         ),

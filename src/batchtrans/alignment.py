@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import orjson
 
@@ -23,8 +23,7 @@ SCHEMA = 1
 WRITTEN = frozenset({"ok", "repaired", "fuzzy"})
 
 
-@dataclass(frozen=True, slots=True)
-class AlignmentRecord:
+class AlignmentRecord(NamedTuple):
     """One part of one plural form of one segment. Fields equal to their default are left out of the log.
 
     ``source`` and ``target`` include the white space at the part's edges: the joined parts of a form are its text.
@@ -65,9 +64,8 @@ class AlignmentRecord:
 
     def to_json(self) -> bytes:
         """One line of the log, without its line feed."""
-        values = {"type": "record", "segment": self.segment, "source": self.source}
-        for name, default in _DEFAULTS:
-            value = getattr(self, name)
+        values: dict[str, Any] = {"type": "record"}
+        for name, value, default in zip(self._fields, self, _DEFAULTS, strict=True):
             if value != default:
                 values[name] = value
         return orjson.dumps(values)
@@ -77,16 +75,13 @@ class AlignmentRecord:
         """The record of one parsed line; keys of later schemas are ignored."""
         known: dict[str, Any] = {}
         for name, value in values.items():
-            if name in cls.__dataclass_fields__:
+            if name in cls._fields:
                 known[name] = tuple(value) if isinstance(value, list) else value
         return cls(**known)
 
 
-_DEFAULTS = tuple(
-    (name, item.default)
-    for name, item in AlignmentRecord.__dataclass_fields__.items()
-    if name not in ("segment", "source")
-)
+#: One for each field; a required one has ``None``, which none of its values equals.
+_DEFAULTS = tuple(AlignmentRecord._field_defaults.get(name) for name in AlignmentRecord._fields)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 
 from .errors import BackendError, Overload
@@ -115,7 +115,7 @@ class Scheduler:
         results, duplicates = list(answers), {}
         for answer in answers:
             for follower in followers.get(answer.id, ()):
-                results.append(replace(answer, id=follower))
+                results.append(answer._replace(id=follower))
                 duplicates[follower] = answer.id
         results.sort(key=lambda result: result.id)
         return Batch(self.batches, results, duplicates, ms)

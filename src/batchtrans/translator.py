@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import checks as judges
 from . import protect, segmentation
@@ -27,8 +27,7 @@ REDO = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What becomes of one segment: its target and state in the output if ``written``, and its log records."""
 
     segment: Segment
