@@ -63,6 +63,12 @@ class Scanner:
         self._escaped = re.compile(rf"{escape}(.)", re.DOTALL) if escape else None
         self._inner = re.compile(rf"{escape}(.)|{quote}({quote})", re.DOTALL) if escape and quote else None
         self._quoted: re.Pattern[str] | None = None
+        self._whole_record: re.Pattern[str] | None = None
+        if quote and not escape:
+            # One match for a complete record; what it does not take (open quotes, no line end) goes the long way.
+            cell = rf"(?:{quote}[^{quote}]*(?:{quote}{quote}[^{quote}]*)*{quote}(?!{quote}){text}|(?!{quote}){text})"
+            self._whole_record = re.compile(rf"({cell}(?:{delimiter}{cell})*)(\r\n|\n|\r)")
+            self._each_cell = re.compile(rf"(?:^|{delimiter})({cell})")
         if quote:
             inside = rf"[^{quote}{escape}]*"
             pair = rf"(?:{quote}{quote}|{escape}.)" if escape else quote * 2
@@ -77,12 +83,17 @@ class Scanner:
         :raises Unterminated: if a quoted cell is still open at the end of the final text.
         """
         match = self._simple_line.match(text, position)
+        simple = match is not None
+        if match is None and self._whole_record:
+            match = self._whole_record.match(text, position)
         if match is None:
             return self._any_record(text, position, final)
         whole, body, end = match.group(0, 1, 2)
         if end == "\r" and match.end() == len(text) and not final:
             return None  # the line feed of a CR LF pair may follow
-        return Record(whole, body.split(self.dialect.delimiter) if body else [], end, 1)
+        if simple:
+            return Record(whole, body.split(self.dialect.delimiter) if body else [], end, 1)
+        return Record(whole, self._each_cell.findall(body), end, len(_BREAK.findall(whole)))
 
     def _any_record(self, text: str, position: int, final: bool) -> Record | None:
         cells: list[str] = []
