@@ -94,6 +94,16 @@ def test_directories_and_globs_are_searched_but_not_for_outputs(cli: Cli, tmp_pa
     assert (tmp_path / "globbed" / "a.es.txt").exists()
 
 
+def test_a_shell_glob_names_outputs_too_and_files_twice(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n")
+    (tmp_path / "b.txt").write_text("two\n")
+    assert cli("run", "a.txt", "b.txt", "*.txt", *PSEUDO).returncode == 0
+    names = sorted(path.name for path in tmp_path.glob("*.txt"))
+    assert names == ["a.es.txt", "a.txt", "b.es.txt", "b.txt"]
+    assert cli("run", *names, *PSEUDO).returncode == 0
+    assert sorted(path.name for path in tmp_path.glob("*.txt")) == names
+
+
 def test_standard_input_goes_to_standard_output_alone(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "-", *PSEUDO, stdin=b"one thing\n")
     assert done.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import shutil
@@ -411,3 +412,106 @@ def test_a_failed_segment_keeps_in_the_log_what_the_backend_said(cli: Cli, tmp_p
     assert (tmp_path / "a.es.po").read_bytes() == (tmp_path / "a.po").read_bytes()
     done = cli("run", "a.po", "--to", "es", "--backend", "pseudo", "-O", "encoding=utf-8")
     assert done.returncode == 0 and "charset=UTF-8" in (tmp_path / "a.es.po").read_text()
+
+
+def test_a_file_that_is_no_log_is_never_taken_for_one(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    for name in ("notes.txt", "a.txt", "empty line.txt"):
+        (tmp_path / name).write_text("one thing\n" if name == "a.txt" else "my notes")
+        before = (tmp_path / name).read_bytes()
+        done = cli("run", "a.txt", "--to", "es", "--backend", "pseudo", "--log", name, "-o", "out.txt")
+        assert done.returncode in (1, 2), done.stderr
+        assert (tmp_path / name).read_bytes() == before
+        assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_log_an_output_and_a_memory_must_be_different_files(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    (tmp_path / "m.csv").write_text("source,target\none thing,una cosa\n")
+    base = ("run", "a.txt", "--to", "es", "--backend", "pseudo")
+    assert cli(*base, "-o", "out.txt", "--log", "out.txt").returncode == 2
+    assert cli(*base, "-o", "m.csv", "--memory", "m.csv", "--overwrite").returncode == 2
+    assert cli(*base, "-o", "/dev/null", "--overwrite").returncode == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "m.csv"]
+    assert (tmp_path / "m.csv").read_text().startswith("source,target")
+
+
+def test_no_backup_ever_replaces_another(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    (tmp_path / "a.txt~").write_text("the user's own\n")
+    assert slow("a.txt", "--in-place").returncode == 0
+    assert slow("a.txt", "--in-place", "--fresh").returncode == 0
+    assert slow("a.txt", "--in-place", "--log", "other.jsonl").returncode == 0
+    kept = {path.read_text() for path in tmp_path.glob("a.txt~*")}
+    assert {"the user's own\n", "one thing\n", "El one thing\n"} <= kept
+
+
+def test_a_text_replaced_in_place_and_edited_is_not_translated_again(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    assert slow("a.txt", "--in-place").returncode == 0
+    (tmp_path / "a.txt").write_text("El one thing\nuna cosa\n")
+    done = slow("a.txt", "--in-place")
+    assert done.returncode == 2 and b"--fresh" in done.stderr
+    assert (tmp_path / "a.txt").read_text() == "El one thing\nuna cosa\n"
+    (tmp_path / "a.txt").write_text("one thing\n")
+    assert slow("a.txt", "--in-place").returncode == 0
+    assert (tmp_path / "a.txt").read_text() == "El one thing\n"
+
+
+def test_behind_a_link_the_file_is_replaced_and_the_link_stays(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "real.po").write_text(catalogue(["First one"]))
+    (tmp_path / "a.po").symlink_to("real.po")
+    assert slow("a.po", "--in-place").returncode == 0
+    assert (tmp_path / "a.po").is_symlink()
+    assert "El First one" in (tmp_path / "real.po").read_text()
+
+
+@pytest.mark.parametrize("answer", ["'ab\\ud800c'", "None", "42"])
+def test_an_answer_that_is_no_text_fails_its_segment_alone(
+    cli: Cli, plugin: Install, tmp_path: Path, answer: str
+) -> None:
+    code = f"""
+        from batchtrans import Backend, Declared, Result, hookimpl
+        class Odd(Backend):
+            def start(self, source_lang, target_lang):
+                return {{"backend": "odd"}}
+            def translate(self, requests):
+                for request in requests:
+                    yield Result(request.id, {answer} if "bad" in request.source else "bien")
+        @hookimpl
+        def batchtrans_backends():
+            return [Declared("odd", "oddly:Odd", "is odd")]
+    """
+    (tmp_path / "a.txt").write_text("good thing\nbad thing\n")
+    done = cli("run", "a.txt", "--to", "es", "--backend", "odd", plugins=(plugin("oddly", code),))
+    assert done.returncode == 1 and b"no valid text" in done.stderr
+    assert (tmp_path / "a.es.txt").read_text() == "bien\nbad thing\n"
+
+
+def test_a_file_name_that_is_not_utf_8_is_no_obstacle(cli: Cli, tmp_path: Path) -> None:
+    path = bytes(tmp_path) + b"/caf\xe9.txt"
+    with open(path, "w") as file:
+        file.write("one thing\n")
+    done = subprocess.run(
+        [sys.executable.encode(), b"-m", b"batchtrans", b"run", path, b"--to", b"es", b"--backend", b"pseudo"],
+        cwd=tmp_path, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert any(name.endswith(b".es.txt") for name in os.listdir(bytes(tmp_path)))
+
+
+def test_a_very_long_line_takes_no_more_than_its_share_of_time(cli: Cli, tmp_path: Path) -> None:
+    sentences = " ".join(f"This is sentence {number}, and Dr. Smith reads it at 5 p.m." for number in range(5_000))
+    (tmp_path / "a.txt").write_text(sentences + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "pseudo"],
+        cwd=tmp_path, capture_output=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "a.es.txt").read_text().splitlines()) == 1

@@ -19,6 +19,7 @@ from .errors import BatchtransError, UsageError
 from .textio import sync_directory
 
 SCHEMA = 1
+_RUN_LINE = b'{"type":"run",'  # how every log begins
 #: Statuses whose target stands in the output.
 WRITTEN = frozenset({"ok", "repaired", "fuzzy"})
 
@@ -146,7 +147,17 @@ def read_history(path: Path) -> History:
                 history.length = position
                 history.runs[-1].stop = position
     history.torn = path.stat().st_size - history.length
+    if not history.runs and history.torn:
+        _require_beginning(path)
     return history
+
+
+def _require_beginning(path: Path) -> None:
+    """Of a file without one whole line: it must be what a killed run wrote of its first, or it is somebody else's."""
+    with path.open("rb") as file:
+        begun = file.read(len(_RUN_LINE))
+    if not _RUN_LINE.startswith(begun):
+        raise _not_a_log(path)
 
 
 def _parse(line: bytes, path: Path) -> dict[str, Any]:
@@ -155,10 +166,14 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         values = None
     if not isinstance(values, dict) or values.get("type") not in ("run", "record", "end"):
-        raise BatchtransError(
-            f"{path} is not an alignment log", "An alignment log is what `batchtrans run` writes beside its output."
-        )
+        raise _not_a_log(path)
     return values
+
+
+def _not_a_log(path: Path) -> BatchtransError:
+    return BatchtransError(
+        f"{path} is not an alignment log", "An alignment log is what `batchtrans run` writes beside its output."
+    )
 
 
 def _require_run(history: History, path: Path) -> Run:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .protect import Span, find, has_words
+from .protect import Span, find, has_words, takes_argument
 from .types import Problem
 
 Check = Callable[[str, str, frozenset[str]], Iterable[Problem]]
@@ -52,9 +52,9 @@ def _hard(source: str, target: str, flags: frozenset[str], relaxed: bool) -> Ite
     if strange := sorted({f"U+{ord(c):04X}" for c in target if _is_control(c) and c not in source}):
         yield Problem("control", f"control characters {', '.join(strange)}", hard=True)
     yield from compare_placeholders(find(source, flags), source, find(target, flags), target, relaxed)
-    percent = flags & {"c-format", "python-format"} and not _loose_percent(source, flags)
-    if percent and (loose := _loose_percent(target, flags)):
-        yield Problem("format", f"'{loose}' is not a directive; a percent sign is written %% here", hard=True)
+    for flag, signs in (("c-format", "%"), ("python-format", "%"), ("python-brace-format", "{}"), ("java-format", "'")):
+        if flag in flags and not _loose(source, flags, signs) and (loose := _loose(target, flags, signs)):
+            yield Problem("format", f"'{loose}' means something in {flag}; a sign that does not is doubled", hard=True)
 
 
 def _is_control(character: str) -> bool:
@@ -62,11 +62,30 @@ def _is_control(character: str) -> bool:
     return (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xE000 <= code <= 0xF8FF or code == 0xFFFD
 
 
-def _loose_percent(text: str, flags: frozenset[str]) -> str:
-    """The first percent sign outside the directives, with what follows it; empty if there is none."""
+def _loose(text: str, flags: frozenset[str], signs: str) -> str:
+    """The first of these signs outside the directives and not doubled, with what follows it; empty if there is none."""
     for span in reversed(find(text, flags)):
         text = text[: span.start] + "\0" * (span.end - span.start) + text[span.end :]
-    return text[text.index("%") :][:4] if "%" in text else ""
+    found = re.search(f"[{signs}]", text.replace("''", ""))
+    return text.replace("''", "")[found.start() :][:4] if found else ""
+
+
+def may_leave_out(plural: str, flags: frozenset[str]) -> bool:
+    """Whether a relaxed plural form may leave out arguments of ``plural``: in Python only named ones, and none of a
+    format that is not parsed here."""
+    for span in find(plural, flags):
+        directive = plural[span.start : span.end]
+        unnamed = span.kind == "python-format" and takes_argument(directive) and not directive.startswith("%(")
+        if unnamed or span.kind == "other-format":
+            return False
+    return True
+
+
+def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -> Iterator[Problem]:
+    """gettext compares the directives of every plural form with msgid_plural, whichever text it translates."""
+    ours = [span for span in find(plural, flags) if span.kind.endswith("-format")]
+    theirs = [span for span in find(target, flags) if span.kind.endswith("-format")]
+    yield from compare_placeholders(ours, plural, theirs, target, relaxed and may_leave_out(plural, flags))
 
 
 def compare_placeholders(
@@ -74,18 +93,21 @@ def compare_placeholders(
 ) -> Iterator[Problem]:
     """Compare the placeholders of two texts by gettext's rule.
 
-    Directives of a format are arguments: unnumbered ones keep their order, numbered and named ones are free. All
-    other placeholders (tags, addresses) are compared as a multiset.
+    Directives of a format are arguments: unnumbered ones keep their order, numbered and named ones are free, and the
+    words of a format that is not parsed keep theirs. All other placeholders (tags, addresses) are a multiset.
     """
     wanted, found = _texts(source_spans, source), _texts(target_spans, target)
-    positional = {"c-format", "python-format", "printf"}
     for kind in sorted(set(wanted) | set(found)):
         ours, theirs = wanted.get(kind, []), found.get(kind, [])
-        if kind in positional:
+        if kind in ("c-format", "python-format", "printf"):
+            if len({bool(_POSITION.match(text)) for text in theirs if takes_argument(text)}) > 1:
+                yield Problem("format", "directives with and without argument numbers", hard=True)
             ours, theirs = _arguments(ours), _arguments(theirs)
         missing, invented = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
-        if relaxed and not invented and kind.endswith("format"):
+        if relaxed and not invented and kind.endswith("-format"):
             continue
+        if kind == "other-format" and ours != theirs and not (missing or invented):
+            yield Problem("placeholders", "the placeholders are in another order", hard=True)
         if missing:
             yield Problem("placeholders", f"lost: {_listed(missing)}", hard=True)
         if invented:
@@ -100,11 +122,13 @@ def _texts(spans: Iterable[Span], text: str) -> dict[str, list[str]]:
 
 
 def _arguments(directives: Iterable[str]) -> list[str]:
-    """Directives as ``position:conversion`` (``name:conversion`` for named ones); a literal ``%%`` takes none."""
+    """Directives as ``position:conversion`` (``name:conversion`` for named ones), each once; ``%%`` is none, and ``%m``
+    is itself."""
     arguments = []
     counter = 0
     for directive in directives:
-        if directive == "%%":
+        if not takes_argument(directive):
+            arguments += [] if directive == "%%" else [directive]
             continue
         if directive.startswith("%("):
             arguments.append(f"{directive[2 : directive.index(')')]}:{directive[-1]}")
@@ -116,7 +140,7 @@ def _arguments(directives: Iterable[str]) -> list[str]:
         counter += 1
         number = explicit.group(1) if explicit else str(counter)
         arguments.append(f"{number}:{_conversion(directive)}")
-    return arguments
+    return sorted(set(arguments))
 
 
 def _conversion(directive: str) -> str:
@@ -125,8 +149,10 @@ def _conversion(directive: str) -> str:
     return text[:-1] + "d" if text.endswith("i") else text
 
 
-def _listed(items: Counter[str]) -> str:
-    return ", ".join(f"{text} ({count} times)" if count > 1 else text for text, count in items.items())
+def _listed(items: Iterable[str], most: int = 5) -> str:
+    """The first few items, for a message."""
+    texts = list(items)
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def _soft(source: str, target: str, flags: frozenset[str]) -> Iterator[Problem]:

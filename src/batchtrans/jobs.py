@@ -33,7 +33,7 @@ def plan(
 
     :raises UsageError: for an input that is not there, a file of no known format, or two inputs with one output.
     """
-    found = list(_expand(inputs, target_lang, registry, format_name))
+    found = list(_expand(inputs, target_lang, registry))
     if not found:
         raise UsageError("no input files", f"Name a file, or a directory with {_known_endings(registry)} files.")
     if log is not None and len(found) > 1:
@@ -46,15 +46,32 @@ def plan(
         destination = source if in_place else _destination(source, relative, output, target_lang, len(found) > 1)
         journal = log or destination.with_name(destination.name + LOG_SUFFIX)
         jobs.append(Job(str(source), source, destination, journal, name, in_place))
+    if not in_place:
+        jobs = _without_own_outputs(jobs)
     _refuse_collisions(jobs)
     return jobs
 
 
-def _expand(
-    inputs: Sequence[str], target_lang: str, registry: Registry, format_name: str | None
-) -> Iterator[tuple[Path, Path]]:
+def _without_own_outputs(jobs: list[Job]) -> list[Job]:
+    """Leave out inputs that are what an earlier run made of another input here: a shell's ``*.po`` names both."""
+    outputs = {job.output.resolve() for job in jobs}
+    return [
+        job
+        for job in jobs
+        if job.source.resolve() not in outputs or not job.source.with_name(job.source.name + LOG_SUFFIX).exists()
+    ]
+
+
+def _expand(inputs: Sequence[str], target_lang: str, registry: Registry) -> Iterator[tuple[Path, Path]]:
     """Each input file with its path below the directory it was found in; a file named twice comes once."""
     seen: set[Path] = set()
+    for file, relative in _named(inputs, target_lang, registry):
+        if file.resolve() not in seen:
+            yield file, relative
+        seen.add(file.resolve())
+
+
+def _named(inputs: Sequence[str], target_lang: str, registry: Registry) -> Iterator[tuple[Path, Path]]:
     for text in inputs:
         path = Path(text)
         if path.is_dir():
@@ -62,9 +79,7 @@ def _expand(
                 if _is_candidate(file, path, target_lang, registry):
                     yield file, file.relative_to(path)
         elif path.exists():
-            if path.resolve() not in seen:
-                yield path, Path(path.name)
-            seen.add(path.resolve())
+            yield path, Path(path.name)
         elif any(character in text for character in "*?["):
             matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
             matches = [match for match in matches if match.is_file() and not _is_ours(match, target_lang)]
@@ -119,6 +134,8 @@ def _destination(source: Path, relative: Path, output: str | None, target_lang: 
         return path / relative.with_name(name)
     if not path.parent.is_dir():
         raise UsageError(f"-o {output}: there is no directory {path.parent}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"-o {output} is not a file that could be replaced", "Use -o - for standard output.")
     return path
 
 
@@ -133,6 +150,14 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             )
         taken[key] = job
     sources = {job.source.resolve(): job for job in jobs}
+    logs: set[Path] = set()
+    for job in jobs:
+        log = job.log.resolve()
+        if log in sources or log in taken or log in logs:
+            raise UsageError(
+                f"the log {job.log} is also an input, an output or another log", "Give it a name of its own."
+            )
+        logs.add(log)
     for path, job in taken.items():
         if path in sources and not job.in_place:
             raise UsageError(

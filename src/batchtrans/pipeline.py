@@ -225,8 +225,8 @@ def run_job(
     options = settings.open_options()
     document = opener.open(job.source, options)
     header = _run_header(document, job, settings)
-    replaced = job.in_place and _is_own_output(job)
-    if (replaced and not document.bilingual) or (found.selected and _is_up_to_date(job, header, lazy.preview())):
+    replaced = job.in_place and not document.bilingual and _was_replaced(job, settings)
+    if replaced or (found.selected and _is_up_to_date(job, header, lazy.preview())):
         outcome.up_to_date = True
         return outcome
     backend = lazy.get() if found.selected else None
@@ -283,8 +283,8 @@ def _run_header(document: Document, job: Job, settings: Settings) -> dict[str, A
         "schema": SCHEMA,
         "tool": f"batchtrans {__version__}",
         "time": _now(),
-        "input": {"path": job.name, "sha256": sha256_file(job.source)},
-        "output": "-" if job.to_stdout else str(job.output),
+        "input": {"path": os.fsencode(job.name).decode("utf-8", "backslashreplace"), "sha256": sha256_file(job.source)},
+        "output": "-" if job.to_stdout else os.fsencode(job.output).decode("utf-8", "backslashreplace"),
         "format": job.format,
         "encoding": document.encoding,
         "from": settings.source_lang,
@@ -324,9 +324,21 @@ def _is_up_to_date(job: Job, header: dict[str, Any], preview: Mapping[str, Any])
     return all(known.get(name) == value for name, value in preview.items()) and _stands(job, runs[-1])
 
 
-def _is_own_output(job: Job) -> bool:
-    """Whether the input of a run in place is what an earlier such run made of it."""
-    return sha256_file(job.source) in read_history(job.log).output_hashes()
+def _was_replaced(job: Job, settings: Settings) -> bool:
+    """Whether a text to be replaced in place is its own translation already.
+
+    :raises UsageError: if it was translated in place before and is now neither that translation nor its original.
+    """
+    runs = [run for run in read_history(job.log).runs if run.end]
+    sha256 = sha256_file(job.source)
+    if not runs or any(run.header["input"]["sha256"] == sha256 for run in runs):
+        return False
+    if runs[-1].end and (runs[-1].end["output"]["sha256"], runs[-1].header["to"]) == (sha256, settings.target_lang):
+        return True
+    raise UsageError(
+        f"{job.name} was translated in place before; to do it again would translate translations",
+        f"The original is {job.source.name}~. Translate that, or use --fresh if this text is a new one.",
+    )
 
 
 def _stands(job: Job, run: Run) -> bool:
@@ -403,8 +415,6 @@ def _write(
     """Second pass: splice, verify, close the run in the log, put the output in place."""
     edits = document.finish(journal.started_at) if changed else ()
     outcome.edits = [edit.why for edit in edits]
-    original = job.source.with_name(job.source.name + "~")
-    keep = job.in_place and not (original.exists() and _is_own_output(job))  # never a translation over the original
     with AtomicFile(job.output) as output:
         sha256, expected = splice(document, merge(document, journal.groups()), edits, output.file, changed=changed)
         output.close()
@@ -413,9 +423,22 @@ def _write(
             end = {"counts": dict(outcome.counts), "edits": outcome.edits, "output": {"sha256": sha256}}
             journal.log.append({"type": "end", **end})
             journal.log.sync()
-        if keep:
-            shutil.copy2(job.source, original)
+        if job.in_place:
+            _back_up(job.source)
         output.commit()
+
+
+def _back_up(source: Path) -> None:
+    """Copy a file that is about to be replaced to ``NAME~``, or ``NAME~1`` and so on: no backup replaces another."""
+    backup, number = source.with_name(source.name + "~"), 0
+    while backup.exists():
+        if sha256_file(backup) == sha256_file(source):
+            return
+        number += 1
+        backup = source.with_name(f"{source.name}~{number}")
+    with AtomicFile(backup) as copy, source.open("rb") as file:
+        shutil.copyfileobj(file, copy.file)
+        copy.commit()
 
 
 def last_run(log: Path) -> dict[str, Any]:

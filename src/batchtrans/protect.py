@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from .types import MASK_BASE
 
+#: How many masks there are; what a text has beyond them stays unmasked.
+MOST_MASKS = 0xF8FF - MASK_BASE + 1
 #: The private-use area that masks come from; such a character in a source is itself a span.
 _PRIVATE_USE = "[\ue000-\uf8ff]"
 
@@ -26,6 +28,9 @@ _BY_FLAG = {
     "python-format": r"%(?:\([^)]*\))?[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*)?)?[hlL]?[diouxXeEfFgGcrsa]|%%",
     "python-brace-format": r"\{\{|\}\}|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}",
 }
+#: A format of gettext's that is not parsed here: each word in which any of them could begin a directive, braces with
+#: what they hold, is kept as it is.
+_OTHER_FORMAT = r"(?<!\S)(?=\S*[%$~\\{}])(?:[^\s{}]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|[{}])+"
 #: What is taken for a placeholder where no flag says so: only shapes that prose does not have.
 _UNFLAGGED = (
     (
@@ -66,19 +71,30 @@ _compiled: dict[frozenset[str], re.Pattern[str]] = {}
 
 
 def _pattern(flags: frozenset[str]) -> re.Pattern[str]:
-    relevant = frozenset(flag for flag in flags if flag.removeprefix("no-") in _BY_FLAG)
+    relevant = frozenset(flag for flag in flags if flag.removeprefix("no-") in _BY_FLAG or is_other_format(flag))
     if relevant not in _compiled:
         flagged = [(flag, _BY_FLAG[flag]) for flag in sorted(relevant) if flag in _BY_FLAG]
+        other = [("other-format", _OTHER_FORMAT)] if any(map(is_other_format, relevant)) else []
         unflagged = () if relevant else _UNFLAGGED
-        kinds = [*_ALWAYS[:3], *flagged, *unflagged, *_ALWAYS[3:]]
+        kinds = [*other, *_ALWAYS[:3], *flagged, *unflagged, *_ALWAYS[3:]]
         groups = (f"(?P<k{index}_{kind.replace('-', '_')}>{body})" for index, (kind, body) in enumerate(kinds))
         _compiled[relevant] = re.compile("|".join(groups), re.DOTALL)
     return _compiled[relevant]
 
 
+def is_other_format(flag: str) -> bool:
+    """Whether a flag names a format of gettext's whose syntax is not parsed here, such as ``qt-format``."""
+    return (
+        flag.endswith("-format") and not flag.startswith(("no-", "possible-", "impossible-")) and flag not in _BY_FLAG
+    )
+
+
 def find(text: str, flags: frozenset[str] = frozenset()) -> list[Span]:
-    """The spans of ``text``, in order and disjoint. ``flags`` are gettext's: ``c-format``, ``python-format``,
-    ``python-brace-format``; without any of them only unmistakable shapes count."""
+    """The spans of ``text``, in order and disjoint.
+
+    ``flags`` are gettext's. ``c-format``, ``python-format`` and ``python-brace-format`` are parsed; of any other format
+    whole words are kept; without a format flag only unmistakable shapes count.
+    """
     spans = []
     for match in _pattern(flags).finditer(text):
         group = match.lastgroup or ""
@@ -116,13 +132,18 @@ def renumber(text: str) -> tuple[str, list[int]]:
     return text.translate(table), old
 
 
+def takes_argument(directive: str) -> bool:
+    """Whether a percent directive stands for an argument; ``%%`` and ``%m``, the error message in C, do not."""
+    return directive.startswith("%") and directive[-1] not in "%m"
+
+
 def number_directives(placeholders: Sequence[str], order: Sequence[int]) -> list[str] | None:
     """C directives with argument numbers, so that they can stand in another order: ``%s`` becomes ``%2$s``.
 
     ``order`` is the order of the masks in the target. ``None`` where numbers are not possible (``*`` widths, some
     directives numbered already) or not needed.
     """
-    arguments = [text for text in placeholders if text.startswith("%") and text != "%%"]
+    arguments = [text for text in placeholders if takes_argument(text)]
     numbered = any(re.match(r"%\d+\$", text) for text in arguments)
     in_order = [n for n in order if n < len(placeholders) and placeholders[n] in arguments]
     if numbered or any("*" in text for text in arguments) or in_order == sorted(in_order):

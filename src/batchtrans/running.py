@@ -48,9 +48,12 @@ def run_command(given: Mapping[str, Any]) -> int:
             given["memory"],
             given["force"],
         )
+        outputs = {job.output.resolve() for job in jobs}
         for path in settings.memory:
             if not path.is_file():
                 raise UsageError(f"there is no memory file {path}")
+            if path.resolve() in outputs:
+                raise UsageError(f"the output would replace the memory {path}", "Give another output with -o.")
         per_format = {name: _for_format(settings, found.formats[name]) for name in formats}
         surveyed, refused = _survey(jobs, formats, per_format)
         if given["fresh"]:
@@ -237,9 +240,8 @@ def _reported(job: Job) -> Iterator[None]:
     except OSError as error:
         click.echo(f"batchtrans: error: {job.name}: {error.strerror or error}", err=True)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        click.echo(f"batchtrans: error: {job.name}: the format {job.format!r} or a check failed: {what}", err=True)
-        click.echo("  This is a defect of the plugin; the document is left as it was. Please report it.", err=True)
+        click.echo(f"batchtrans: error: {job.name}: {type(error).__name__}: {error}", err=True)
+        click.echo("  This is a defect of batchtrans or a plugin; the document is left as it was.", err=True)
 
 
 def replay_command(log: Path, output: Path | None, source: Path | None, overwrite: bool) -> int:
@@ -323,6 +325,9 @@ def _findings(
             for source, target, loose in zip(sources, piece.target, relaxed, strict=True):
                 for problem in judges.judge(source, target, piece.flags, relaxed=loose, further=further):
                     yield piece.location.line, problem
+                if len(piece.source) > 1:
+                    for problem in judges.judge_form(piece.source[1], target, piece.flags, loose):
+                        yield piece.location.line, problem
 
 
 def _judge_group(group: Sequence[AlignmentRecord], further: Sequence[judges.Check]) -> Iterator[Problem]:

@@ -96,7 +96,9 @@ class Scheduler:
             for result in self.backend.translate(group):
                 if waiting.pop(result.id, None) is None:
                     raise BackendError(f"the backend answered request {result.id}, which was not asked or is answered")
-                answers.append(result)
+                answers.append(
+                    result if _is_text(result) else Result(result.id, "", error="the answer is no valid text")
+                )
         except Overload as overload:
             if len(group) > 1:
                 self._size = max(1, len(group) // 2)
@@ -119,3 +121,9 @@ class Scheduler:
                 duplicates[follower] = answer.id
         results.sort(key=lambda result: result.id)
         return Batch(self.batches, results, duplicates, ms)
+
+
+def _is_text(result: Result) -> bool:
+    """Whether an answer can be written to a file at all: a string without lone surrogates."""
+    texts = (result.target, result.raw or "")
+    return all(isinstance(text, str) and text.encode("utf-8", "replace").decode() == text for text in texts)

@@ -18,6 +18,9 @@ LONGEST_PART = 1_000
 #: A line of fewer words is rather an item of a list than the beginning of a wrapped sentence.
 WRAPPED_WORDS = 4
 
+#: pysbd's time grows with the square of the length; it is given no more than this at once.
+_SEGMENTER_BOUND = 4_000
+
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)+|[^\r\n]+")
 _BREAK = re.compile(r"[^\S\r\n]*(?:\r\n|\n|\r)\s*")
 _CUT = re.compile(r"[;:,)]?\s+")
@@ -68,6 +71,8 @@ def _indent(line: str) -> str:
 
 
 def _sentences(passage: str, language: str) -> list[str]:
+    if len(passage) > _SEGMENTER_BOUND:
+        return [sentence for piece in _bounded(passage, _SEGMENTER_BOUND) for sentence in _sentences(piece, language)]
     flat = re.sub(r"\s", " ", passage)  # a line end is no sentence end here; one blank for one keeps the places
     sentences = [str(sentence) for sentence in _segmenter(language).segment(flat)]
     joined = "".join(sentences)
@@ -92,14 +97,15 @@ def _segmenter(language: str) -> Any:
     return pysbd.Segmenter(language=base if base in LANGUAGE_CODES else "en", clean=False)
 
 
-def _bounded(text: str) -> list[str]:
-    parts = []
-    while len(text) > LONGEST_PART:
-        cuts = [match.end() for match in _CUT.finditer(text, LONGEST_PART // 2, LONGEST_PART)]
-        cut = cuts[-1] if cuts else LONGEST_PART
-        parts.append(text[:cut])
-        text = text[cut:]
-    return [*parts, text] if text else parts
+def _bounded(text: str, longest: int = LONGEST_PART) -> list[str]:
+    """Cut a text at blanks, if there are any, so that no piece is longer than ``longest``."""
+    pieces, start = [], 0
+    while len(text) - start > longest:
+        cuts = [match.end() for match in _CUT.finditer(text, start + longest // 2, start + longest)]
+        end = cuts[-1] if cuts else start + longest
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]] if start < len(text) else pieces
 
 
 def unwrap(text: str) -> str:

@@ -165,6 +165,7 @@ class AtomicFile:
     """
 
     def __init__(self, destination: Path) -> None:
+        destination = destination.resolve()  # behind a symbolic link it is the file that is replaced, not the link
         self.destination = destination
         descriptor, name = tempfile.mkstemp(prefix=f".{destination.name}.", suffix=".tmp", dir=destination.parent)
         self.path = Path(name)

@@ -155,11 +155,21 @@ class Translator:
         if len(targets) != len(sources) or self._document.problem(segment, targets):
             return False
         relaxed = self._relaxed(segment, len(sources))
-        return not any(
+        return not self._form_problem(segment, targets) and not any(
             problem.hard
             for source, target, loose in zip(sources, targets, relaxed, strict=True)
             for problem in judges.judge(source, target, segment.flags, relaxed=loose, further=self._further)
         )
+
+    def _form_problem(self, segment: Segment, targets: tuple[str, ...]) -> str:
+        """What is wrong with the forms of a plural entry when they are held against its msgid_plural."""
+        if len(segment.source) == 1:
+            return ""
+        forms = zip(targets, self._document.plural_relaxed, strict=True)
+        problems = (
+            p for text, loose in forms for p in judges.judge_form(segment.source[1], text, segment.flags, loose)
+        )
+        return next((problem.message for problem in problems), "")
 
     def _relaxed(self, segment: Segment, forms: int) -> tuple[bool, ...]:
         return self._document.plural_relaxed if len(segment.source) > 1 else (False,) * forms
@@ -196,7 +206,7 @@ class Translator:
 
     def _parts(self, source: str, flags: frozenset[str]) -> list[_Part]:
         """The parts of one form. Masks go in first, so that no cut falls inside a placeholder."""
-        masked = protect.mask(source, protect.find(source, flags))
+        masked = protect.mask(source, protect.find(source, flags)[: protect.MOST_MASKS])
         parts = []
         for piece in segmentation.split(masked.text, self._document.source_lang):
             text, numbers = protect.renumber(piece)
@@ -278,6 +288,7 @@ class Translator:
                 continue
             text = "".join(answers[item].target if isinstance(item, int) else item for item in row)
             part.rung = 2
+            part.result = _joined(text, asked)
             self._judge(unit.segment, form, part, text)
             part.origin = "pieces" if part.done else part.origin
         yield list(units)
@@ -363,7 +374,7 @@ class Translator:
                 problems = judges.judge(form.source, target, unit.segment.flags, relaxed=form.relaxed)
                 if hard := next((problem for problem in problems if problem.hard), None):
                     return hard.message
-        return self._document.problem(unit.segment, targets) or ""
+        return self._form_problem(unit.segment, targets) or self._document.problem(unit.segment, targets) or ""
 
 
 def decision_from_records(segment: Segment, group: list[AlignmentRecord]) -> Decision:
@@ -400,6 +411,15 @@ def _pieces(part: _Part) -> Iterator[tuple[str, str]]:
 
 def _is_whole(answer: Result) -> bool:
     return not answer.error and answer.stop != "max_tokens" and bool(answer.target.strip())
+
+
+def _joined(text: str, answers: Sequence[Result]) -> Result:
+    """The answers to the pieces of one part as one."""
+    stop = "eos" if all(answer.stop == "eos" for answer in answers) else "boundary"
+    tokens = [sum(answer.tokens_in for answer in answers), sum(answer.tokens_out for answer in answers)]
+    return Result(
+        0, text, stop=stop if any(answer.stop for answer in answers) else "", tokens_in=tokens[0], tokens_out=tokens[1]
+    )
 
 
 def _request(number: int, text: str, segment: Segment, form: _Form) -> Request:
