@@ -218,8 +218,10 @@ def test_mark_says_what_becomes_fuzzy(mark: str, doubtful: bool, state: State) -
 def test_what_the_format_cannot_hold_is_left_with_its_reason() -> None:
     document = Catalogue()
     document.refused = "not in latin-1"
-    (_, decisions) = Translator(document, Scripted(lambda request: "Abra"), Memory()).decide([segment("Open it")])
-    assert not decisions or not decisions[0].written
+    (decisions,) = Translator(document, Scripted(lambda request: "Abra"), Memory()).decide([segment("Open it")])
+    (decision,) = decisions
+    assert not decision.written and decision.target == ("",)
+    assert decision.records[0].why == "not in latin-1" and decision.records[0].raw == "Abra"
 
 
 def test_known_translations_are_taken_without_asking_unless_they_would_break() -> None:

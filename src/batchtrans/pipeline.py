@@ -244,7 +244,7 @@ def run_job(
             translator = Translator(document, backend, memory, redo=settings.redo, mark=settings.mark, checks=checks)
             changed = _translate(document, translator, journal, memory, outcome, progress)
         if journal.resumed:  # what the killed run decided counts too
-            changed = _survey(document, journal, outcome)
+            changed = _recount(document, journal, outcome)
         _write(document, opener, options, job, journal, outcome, changed)
     outcome.notes.extend(document.notes)  # some are known only after a full reading
     outcome.seconds = monotonic() - started
@@ -269,7 +269,7 @@ def replay_job(job: Job, opener: Format, options: OpenOptions) -> Outcome:
             )
         started_at = _moment(log.history.started_at or run.header["time"])
         journal = _Journal(log, run, [], started_at, resumed=True, complete=True)
-        changed = _survey(document, journal, outcome)
+        changed = _recount(document, journal, outcome)
         _write(document, opener, options, job, journal, outcome, changed)
     outcome.seconds = monotonic() - started
     return outcome
@@ -351,17 +351,17 @@ def _stands(job: Job, run: Run) -> bool:
 def _remember(memory: Memory, settings: Settings, journal: _Journal, header: dict[str, Any]) -> None:
     """Fill the memory as an uninterrupted run would have it: the user's files, earlier runs, this run so far."""
     for path in settings.memory:
-        for (context, sources, targets), fuzzy in load_memory(path, settings.source_lang, settings.target_lang):
-            memory.add(context, sources, Known(targets, "memory", fuzzy))
+        for (context, sources, targets), doubtful in load_memory(path, settings.source_lang, settings.target_lang):
+            memory.add(context, sources, Known(targets, "memory", doubtful))
     # Another model's texts are not this model's: they are taken only where the user names the log with --memory.
     same = [
         run for run in journal.earlier if (run.header["backend"], run.header["to"]) == (header["backend"], header["to"])
     ]
-    for (context, sources, targets), fuzzy in from_runs(journal.log.path, same):
-        memory.add(context, sources, Known(targets, "memory", fuzzy))
+    for (context, sources, targets), doubtful in from_runs(journal.log.path, same):
+        memory.add(context, sources, Known(targets, "memory", doubtful))
     if journal.resumed:
-        for (context, sources, targets), fuzzy in from_runs(journal.log.path, [journal.run]):
-            memory.add(context, sources, Known(targets, "duplicate", fuzzy))
+        for (context, sources, targets), doubtful in from_runs(journal.log.path, [journal.run]):
+            memory.add(context, sources, Known(targets, "duplicate", doubtful))
         for group in journal.groups():
             memory.settle(group[0].segment)
 
@@ -391,7 +391,7 @@ def _translate(
     return changed
 
 
-def _survey(document: Document, journal: _Journal, outcome: Outcome) -> bool:
+def _recount(document: Document, journal: _Journal, outcome: Outcome) -> bool:
     """Count what the log says of every segment of the document. Whether any target changed."""
     outcome.counts.clear()
     outcome.problems.clear()

@@ -128,7 +128,8 @@ class Translator:
                 direct.append(decision)
             else:
                 asked.append(segment)
-        yield direct
+        if direct:
+            yield direct
         if self._backend and self._backend.verbatim:
             yield self._verbatim(asked)
         else:

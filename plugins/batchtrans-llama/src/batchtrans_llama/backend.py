@@ -35,14 +35,22 @@ class LlamaBackend(Backend):
         self._settings = parse(options)
         self._loaded: Loaded | None = None
         self._engine: Engine | None = None
+        self._found: dict[tuple[str, str], Located] = {}
         self.notes: list[str] = []
 
     def preview(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
-        return self._located_fingerprint(locate(self._settings, source_lang, target_lang))
+        return self._located_fingerprint(self._locate(source_lang, target_lang))
+
+    def _locate(self, source_lang: str, target_lang: str) -> Located:
+        """The model for a pair, found once: its fingerprint takes a reading of all its weights."""
+        pair = (source_lang, target_lang)
+        if pair not in self._found:
+            self._found[pair] = locate(self._settings, source_lang, target_lang)
+        return self._found[pair]
 
     def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
         settings = self._settings
-        found = locate(settings, source_lang, target_lang)
+        found = self._locate(source_lang, target_lang)
         loaded = load(found.base, found.adapter, settings.device, settings.dtype, settings.quant)
         self.notes = [*found.notes, *loaded.notes]
         self._loaded = loaded
