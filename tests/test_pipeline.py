@@ -204,7 +204,8 @@ def test_fresh_sets_the_old_log_aside_and_translates_again(
     slow("a.txt")
     old = (tmp_path / "a.es.txt.align.jsonl").read_bytes()
     (tmp_path / "a.es.txt").write_text("edited\n")
-    assert slow("a.txt", "--fresh").returncode == 0
+    done = slow("a.txt", "--fresh")
+    assert done.returncode == 0 and b"the old log is now a.es.txt.align.jsonl.1" in done.stderr
     assert (tmp_path / "a.es.txt.align.jsonl.1").read_bytes() == old
     assert traced(tmp_path / "trace") == ["one thing", "one thing"]
     assert (tmp_path / "a.es.txt").read_text() == "El one thing\n"
@@ -515,3 +516,20 @@ def test_a_very_long_line_takes_no_more_than_its_share_of_time(cli: Cli, tmp_pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "a.es.txt").read_text().splitlines()) == 1
+
+
+def test_fresh_with_a_backend_that_is_not_there_leaves_the_log_in_place(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], cli: Cli, plugin: Install, tmp_path: Path
+) -> None:
+    code = """
+        from batchtrans import Declared, hookimpl
+        @hookimpl
+        def batchtrans_backends():
+            return [Declared("gone", "not_there:Backend", "is not there")]
+    """
+    (tmp_path / "a.txt").write_text("one thing\n")
+    assert slow("a.txt").returncode == 0
+    before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
+    done = cli("run", "a.txt", "--to", "es", "--backend", "gone", "--fresh", plugins=(plugin("pointing", code),))
+    assert done.returncode == 3
+    assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before

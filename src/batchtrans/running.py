@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,15 +56,16 @@ def run_command(given: Mapping[str, Any]) -> int:
                 raise UsageError(f"the output would replace the memory {path}", "Give another output with -o.")
         per_format = {name: _for_format(settings, found.formats[name]) for name in formats}
         surveyed, refused = _survey(jobs, formats, per_format)
-        if given["fresh"]:
-            for job in surveyed:
-                planning.set_aside(job.log)
-        elif not given["overwrite"]:
+        if not (given["fresh"] or given["overwrite"]):
             planning.refuse_foreign_outputs(list(surveyed))
         lazy = LazyBackend(
             lambda: _create_backend(backend_name, found, backend_options), settings.source_lang, settings.target_lang
         )
         stack.callback(lazy.stop)
+        if given["fresh"]:
+            if any(contents.selected for contents in surveyed.values()):
+                lazy.preview()  # a model that is not there must not cost the old log
+            _set_aside(surveyed)
         outcomes, failures = _run_jobs(surveyed, formats, per_format, lazy, found)
         for note in lazy.notes:
             click.echo(note, err=True)
@@ -72,6 +73,12 @@ def run_command(given: Mapping[str, Any]) -> int:
             if outcome.job.to_stdout:
                 _copy_to_stdout(outcome.job.output)
         return exit_code(outcomes, refused + failures)
+
+
+def _set_aside(jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        if old := planning.set_aside(job.log):
+            click.echo(f"{job.name}: the old log is now {old}", err=True)
 
 
 def _warn(found: Registry) -> None:
