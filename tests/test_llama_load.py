@@ -82,7 +82,8 @@ def test_merged_and_unmerged_adapter_agree() -> None:
     beside = load(tiny_model.nf4_base(), adapter, device="cpu", quant="nf4")
     assert beside.quant == "nf4"
     a, b = (loaded.model(ids(loaded)).logits for loaded in (merged, beside))
-    assert (a - b).abs().max() / a.abs().max() < 2e-3
+    # Between 0.001 and 0.0021 on different processors; an adapter merged into 4-bit weights differs by 0.03 and more.
+    assert (a - b).abs().max() / a.abs().max() < 5e-3
     assert (a.argmax(-1) == b.argmax(-1)).all()
 
 

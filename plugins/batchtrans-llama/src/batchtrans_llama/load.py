@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,56 @@ class Loaded:
 def load(
     base: Path, adapter: Adapter | None = None, device: str = "auto", dtype: str = "auto", quant: str = "auto"
 ) -> Loaded:
-    """Load a base model, and an adapter onto it.
+    """Load a base model, and an adapter onto it, to decode.
 
     ``device``, ``dtype`` and ``quant`` take the values of the backend's options.
 
     :raises BackendError: where a package, a device or memory is missing, or the files do not fit together.
     :raises UsageError: where ``quant`` would change the numbers that the adapter was trained on.
     """
+    trained = adapter.quantisation if adapter is not None else ""
+    loaded = _load(base, trained, device, dtype, quant, partial(_build, adapter))
+    loaded.model.eval()
+    return loaded
+
+
+def load_to_train(
+    base: Path,
+    start: Adapter | None,
+    lora: Mapping[str, Any],
+    quantisation: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    quant: str = "auto",
+) -> Loaded:
+    """Load a base model with an adapter beside it that can be trained: ``start`` goes on from its weights, ``None``
+    begins a new one of the shape ``lora`` (arguments of peft's ``LoraConfig``), which changes nothing yet.
+
+    ``quantisation`` (``nf4``, ``none``) is which numbers the base has while the adapter learns; how they stand in
+    memory is ``quant``, as for :func:`load`. The adapter's own weights are float32 whatever the model computes in, or
+    small gradients in float16 would be lost and GradScaler could not unscale them.
+
+    :raises BackendError: as :func:`load`, or where an adapter has no layer to stand beside.
+    """
+
+    def build(*form: Any) -> Any:
+        model = _base_model(*form)
+        model.requires_grad_(False)
+        model = _new_adapter(model, lora) if start is None else _with_adapter(model, start, trainable=True)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        return model
+
+    return _load(base, quantisation, device, dtype, quant, build)
+
+
+def _load(base: Path, trained: str, device: str, dtype: str, quant: str, build: Callable[..., Any]) -> Loaded:
+    """What all ways of loading share. ``build`` takes the base's directory, its configuration, device, dtype, the
+    numbers of the weights and their form in memory, and gives the model."""
     _import_all()
     with _quiet():
+        from safetensors import SafetensorError
         from transformers import AutoConfig
 
         try:
@@ -63,15 +105,12 @@ def load(
         notes: list[str] = []
         place = choose_device(device)
         compute = choose_dtype(place, dtype)
-        weights, memory = _choose_quant(config, adapter, place, quant, notes)
-        from safetensors import SafetensorError
-
+        weights, memory = _choose_quant(config, trained, place, quant, notes)
         try:
-            model = _build(base, adapter, config, place, compute, weights, memory)
+            model = build(base, config, place, compute, weights, memory)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise _load_error(base, error) from None
         tokenizer = _tokenizer(base)
-    model.eval()
     eos_ids = _eos_ids(model, tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos_ids, default=0)
     _forget_sampling(model)
@@ -174,8 +213,9 @@ def _load_error(base: Path, error: Exception) -> BackendError:
     return BackendError(f"{base} cannot be loaded: {_first_line(error)}")
 
 
-def _choose_quant(config: Any, adapter: Adapter | None, device: Any, quant: str, notes: list[str]) -> tuple[str, str]:
-    """Which numbers (``nf4``, ``full``) and which form in memory (``nf4``, ``none``)."""
+def _choose_quant(config: Any, trained: str, device: Any, quant: str, notes: list[str]) -> tuple[str, str]:
+    """Which numbers (``nf4``, ``full``) and which form in memory (``nf4``, ``none``). ``trained`` is the quantisation
+    that the adapter was or will be trained on: ``nf4``, ``none``, or empty where that is not known."""
     stored = getattr(config, "quantization_config", None)
     is_4bit = stored is not None and bool(_field(stored, "load_in_4bit"))
     if stored is not None and not is_4bit:
@@ -183,9 +223,8 @@ def _choose_quant(config: Any, adapter: Adapter | None, device: Any, quant: str,
             f"the base is quantised by {_field(stored, 'quant_method')}, which this backend does not read",
             "Use a 16-bit checkpoint, or one in bitsandbytes' 4 bits.",
         )
-    trained = adapter.quantisation if adapter is not None else ""
     if is_4bit and trained == "none":
-        raise BackendError("the adapter was trained on 16-bit weights, and this base is 4-bit", "Name the 16-bit base.")
+        raise BackendError("the adapter is for 16-bit weights, and this base is 4-bit", "Name the 16-bit base.")
     fits = device.type == "cpu" or _free_bytes(device) >= 2 * _parameter_count(config) + _SPARE_BYTES
     if is_4bit or trained == "nf4":
         return "nf4", {"auto": "none" if fits else "nf4"}.get(quant, quant)
@@ -221,11 +260,22 @@ def _parameter_count(config: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _build(base: Path, adapter: Adapter | None, config: Any, device: Any, dtype: Any, weights: str, memory: str) -> Any:
+def _build(adapter: Adapter | None, base: Path, config: Any, device: Any, dtype: Any, weights: str, memory: str) -> Any:
+    """The model that decodes: the adapter merged, once and in float32, or beside weights that stay 4-bit."""
     import torch
 
-    if weights == "full" and adapter is None:
-        return _from_pretrained(base, dtype, device)
+    if adapter is None:
+        return _base_model(base, config, device, dtype, weights, memory)
+    if memory == "nf4":
+        return _with_adapter(_base_model(base, config, device, dtype, weights, memory), adapter)
+    model = _base_model(base, config, _merge_device(config, device), torch.float32, weights, memory)
+    return _with_adapter(model, adapter).merge_and_unload().to(device=device, dtype=dtype)
+
+
+def _base_model(base: Path, config: Any, device: Any, dtype: Any, weights: str, memory: str) -> Any:
+    """The base alone, with the numbers ``weights`` in the form ``memory``; what is not 4-bit is in ``dtype``."""
+    import torch
+
     if memory == "nf4":
         model = _from_pretrained_4bit(base, config, dtype, device)
         for module in model.modules():
@@ -234,16 +284,12 @@ def _build(base: Path, adapter: Adapter | None, config: Any, device: Any, dtype:
         for parameter in model.parameters():
             if parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
-        return model if adapter is None else _with_adapter(model, adapter)
-    place = _merge_device(config, device)
+        return model
     if weights == "nf4":
+        place = _merge_device(config, device)
         model = _from_pretrained_4bit(base, config, torch.float32, place).dequantize()
-    else:
-        model = _from_pretrained(base, torch.float32, place)
-    model = model.to(torch.float32)
-    if adapter is not None:
-        model = _with_adapter(model, adapter).merge_and_unload()
-    return model.to(device=device, dtype=dtype)
+        return model.to(torch.float32).to(device=device, dtype=dtype)
+    return _from_pretrained(base, dtype, device)
 
 
 def _merge_device(config: Any, device: Any) -> Any:
@@ -300,7 +346,15 @@ def _from_pretrained_4bit(base: Path, config: Any, compute_dtype: Any, device: A
     return model
 
 
-def _with_adapter(model: Any, adapter: Adapter) -> Any:
+def _new_adapter(model: Any, lora: Mapping[str, Any]) -> Any:
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError as error:
+        raise _missing(error) from None
+    return get_peft_model(model, LoraConfig(task_type=TaskType.CAUSAL_LM, **lora))
+
+
+def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False) -> Any:
     """The model with an adapter beside its layers.
 
     :raises BackendError: if the adapter has weights for layers that the base does not have, or the other way round,
@@ -312,7 +366,7 @@ def _with_adapter(model: Any, adapter: Adapter) -> Any:
         raise _missing(error) from None
     from safetensors import safe_open
 
-    model = PeftModel.from_pretrained(model, str(adapter.directory), is_trainable=False)
+    model = PeftModel.from_pretrained(model, str(adapter.directory), is_trainable=trainable)
     with safe_open(adapter.directory / "adapter_model.safetensors", framework="numpy") as file:
         stored = set(file.keys())
     expected = set(get_peft_model_state_dict(model))
