@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from . import checks as judges
-from . import protect, segmentation
+from . import parts as cutting
+from . import protect
 from .alignment import WRITTEN, AlignmentRecord
 from .forms import form_sources
 from .memory import Known, Memory
@@ -43,16 +44,9 @@ class Decision(NamedTuple):
 
 @dataclass(slots=True)
 class _Part:
-    """One part on its way. ``source`` is its text with all white space; ``core`` is that on one line without blanks at
-    the edges, ``text`` is the core masked, and ``wrapped`` is the core before its lines were joined."""
+    """One part on its way."""
 
-    source: str
-    text: str
-    placeholders: tuple[str, ...]
-    lead: str
-    core: str
-    trail: str
-    wrapped: str
+    cut: cutting.Part
     target: str = ""
     origin: str = "mt"
     why: str = ""
@@ -147,7 +141,9 @@ class Translator:
         known = self._memory.find(segment.context, sources)
         if known and self._acceptable(segment, sources, known.targets):
             return self._direct(segment, sources, known)
-        if all(_is_copy(text, segment.flags) for text in sources) and self._acceptable(segment, sources, sources):
+        if all(cutting.is_copy(text, segment.flags) for text in sources) and self._acceptable(
+            segment, sources, sources
+        ):
             return self._direct(segment, sources, Known(sources, "copy"))
         return self._kept(segment) if self._backend is None else None
 
@@ -206,19 +202,12 @@ class Translator:
         return _Unit(segment, forms)
 
     def _parts(self, source: str, flags: frozenset[str]) -> list[_Part]:
-        """The parts of one form. Masks go in first, so that no cut falls inside a placeholder."""
-        masked = protect.mask(source, protect.find(source, flags)[: protect.MOST_MASKS])
+        """The parts of one form; those without words are done."""
         parts = []
-        for piece in segmentation.split(masked.text, self._document.source_lang):
-            text, numbers = protect.renumber(piece)
-            placeholders = tuple(masked.placeholders[number] for number in numbers)
-            lead, wrapped, trail = protect.edges(text)
-            text = segmentation.unwrap(wrapped)
-            core = protect.unmask(text, placeholders)
-            wrapped = protect.unmask(wrapped, placeholders)
-            part = _Part(lead + wrapped + trail, text, placeholders, lead, core, trail, wrapped)
-            if _is_copy(core, flags):
-                part.target, part.origin, part.done = part.source, "copy", True
+        for cut in cutting.cut(source, flags, self._document.source_lang):
+            part = _Part(cut)
+            if cut.copied:
+                part.target, part.origin, part.done = cut.source, "copy", True
             parts.append(part)
         return parts
 
@@ -262,7 +251,7 @@ class Translator:
 
     def _alone(self, units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
         """Once more by itself, and without masks: another reading of the same text."""
-        yield from self._send(units, lambda form, part: part.core, alone=True)
+        yield from self._send(units, lambda form, part: part.cut.core, alone=True)
 
     def _between(self, units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
         """The pieces between placeholders, each translated as a text of its own."""
@@ -273,7 +262,7 @@ class Translator:
             row: list[int | str] = []
             for piece, placeholder in _pieces(part):
                 lead, core, trail = protect.edges(piece)
-                if protect.has_words(core) and part.placeholders:
+                if protect.has_words(core) and part.cut.placeholders:
                     requests.append(_request(len(requests), core, unit.segment, form))
                     row += (lead, len(requests) - 1, trail, placeholder)
                 else:
@@ -296,8 +285,7 @@ class Translator:
 
     def _text(self, part: _Part) -> str:
         """The part as the backend wants it: masked, if it carries that many masks."""
-        limit = self._backend.masks if self._backend else 0
-        return part.text if len(part.placeholders) <= limit else part.core
+        return part.cut.sent(self._backend.masks if self._backend else 0)
 
     def _send(
         self, units: Iterable[_Unit], text_of: Callable[[_Form, _Part], str], *, alone: bool = False
@@ -326,26 +314,23 @@ class Translator:
             part.problems = [Problem("backend", result.error, hard=True)]
         elif result.stop == "max_tokens":
             part.problems = [Problem("truncated", "the translation did not come to an end", hard=True)]
-        elif sent == part.text and part.placeholders:
-            order = protect.masks_in(result.target)
-            if sorted(order) != list(range(len(part.placeholders))):
+        elif sent == part.cut.text and part.cut.placeholders:
+            if not part.cut.has_masks_of(result.target):
                 part.problems = [Problem("placeholders", "placeholders were lost, doubled or invented", hard=True)]
                 return
-            placeholders: Sequence[str] = part.placeholders
-            if "c-format" in segment.flags and len(form.parts) == 1:
-                placeholders = protect.number_directives(part.placeholders, order) or placeholders
-            self._judge(segment, form, part, protect.unmask(result.target, placeholders))
+            whole = len(form.parts) == 1
+            self._judge(segment, form, part, part.cut.unmask(result.target, segment.flags, whole))
         else:
             self._judge(segment, form, part, result.target)
 
     def _judge(self, segment: Segment, form: _Form, part: _Part, text: str) -> None:
         text = text.strip()
-        better = judges.repair(part.core, text)
+        better = judges.repair(part.cut.core, text)
         part.repaired = better != text
         relaxed = form.relaxed and len(form.parts) == 1
-        part.problems = judges.judge(part.core, better, segment.flags, relaxed=relaxed, further=self._further)
+        part.problems = judges.judge(part.cut.core, better, segment.flags, relaxed=relaxed, further=self._further)
         if not any(problem.hard for problem in part.problems):
-            part.target, part.done = part.lead + segmentation.rewrap(part.wrapped, better) + part.trail, True
+            part.target, part.done = part.cut.put_back(better), True
 
     def _conclude(self, unit: _Unit) -> Decision:
         """All parts of a segment are through: join them, judge the whole, and write the records."""
@@ -395,19 +380,14 @@ def _state(status: str) -> State:
     return State.FUZZY if status == "fuzzy" else State.DONE
 
 
-def _is_copy(text: str, flags: frozenset[str]) -> bool:
-    """Whether a text is its own translation: no words outside placeholders, or one word of code."""
-    return not protect.has_words(text, protect.find(text, flags)) or protect.is_code_like(text.strip())
-
-
 def _pieces(part: _Part) -> Iterator[tuple[str, str]]:
     """The stretches between placeholders, each with the placeholder that follows it (empty at the end)."""
     position = 0
-    for index, character in enumerate(part.text):
+    for index, character in enumerate(part.cut.text):
         if protect.masks_in(character):
-            yield part.text[position:index], part.placeholders[protect.masks_in(character)[0]]
+            yield part.cut.text[position:index], part.cut.placeholders[protect.masks_in(character)[0]]
             position = index + 1
-    yield part.text[position:], ""
+    yield part.cut.text[position:], ""
 
 
 def _is_whole(answer: Result) -> bool:
@@ -474,7 +454,7 @@ def _part_record(
     raw = result.target if result.raw is None else result.raw
     return AlignmentRecord(
         segment.id,
-        part.source,
+        part.cut.source,
         target,
         status,
         part.origin,
@@ -486,7 +466,7 @@ def _part_record(
         **_place(segment),
         tries=part.rung + 1,
         raw=raw if raw.strip() != target.strip() else None,
-        masks=part.placeholders,
+        masks=part.cut.placeholders,
         checks=tuple(problem.code for problem in part.problems),
         stop=result.stop,
         tokens=(result.tokens_in, result.tokens_out),
