@@ -1,4 +1,4 @@
-"""The ``llama`` backend: prompts out of requests, an engine that decodes, translations out of its tokens."""
+"""The ``llama`` backend: finds and loads a model, and turns requests into questions and answers into results."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from batchtrans import Backend, Overload, Request, Result
+from batchtrans import Backend, Request, Result
 
-from .generate import Decoded, Engine, HfEngine
+from .asking import BATCH, Answer, Asker
 from .load import Loaded, load
 from .locate import Located, locate
 from .options import parse
-from .prompt import MASKS, encode_prompts, language_name, mask_count, prompt_hash
-from .stop import line_heads, trim
+from .prompt import mask_count, prompt_hash
 
-_BATCH = {"cpu": 32, "cuda": 128}
 _CHARS_PER_SEGMENT = 512
-_DIGITS = 4  #: of a log-probability; beyond them float32 already depends on the shape of the batch
 
 
 class LlamaBackend(Backend):
@@ -34,7 +31,7 @@ class LlamaBackend(Backend):
         super().__init__(options)
         self._settings = parse(options)
         self._loaded: Loaded | None = None
-        self._engine: Engine | None = None
+        self._asker: Asker | None = None
         self._found: dict[tuple[str, str], Located] = {}
         self.notes: list[str] = []
 
@@ -54,25 +51,21 @@ class LlamaBackend(Backend):
         loaded = load(found.base, found.adapter, settings.device, settings.dtype, settings.quant)
         self.notes = [*found.notes, *loaded.notes]
         self._loaded = loaded
-        self._engine = HfEngine(loaded)
-        self._pair = (source_lang, target_lang)
-        self._template = found.template
-        self._heads = _heads(found.template, source_lang, target_lang)
-        self._dropped = _unprinted_ids(loaded.tokenizer)
+        self._asker = Asker(loaded, found.template, source_lang, target_lang, settings.length_cap)
         self.masks = mask_count(loaded.tokenizer)
-        self.batch_size = settings.max_batch or _BATCH[loaded.device.type]
+        self.batch_size = settings.max_batch or BATCH[loaded.device.type]
         self.batch_chars = self.batch_size * _CHARS_PER_SEGMENT
         return self._fingerprint(found, loaded)
 
     def _fingerprint(self, found: Located, loaded: Loaded) -> Mapping[str, Any]:
-        assert self._engine is not None
+        assert self._asker is not None
         return {
             **self._located_fingerprint(found),
             "weights": loaded.weights,
             "quant": loaded.quant,
             "dtype": loaded.dtype,
             "device": loaded.device.type,
-            "engine": self._engine.name,
+            "engine": self._asker.engine.name,
         }
 
     def _located_fingerprint(self, found: Located) -> dict[str, Any]:
@@ -96,86 +89,34 @@ class LlamaBackend(Backend):
             yield from self._translate_batch(batch)
 
     def _translate_batch(self, batch: list[Request]) -> Iterator[Result]:
-        assert self._loaded is not None and self._engine is not None, "translate() before start()"
-        tokenizer, context = self._loaded.tokenizer, self._loaded.context
+        assert self._asker is not None, "translate() before start()"
         yield from (Result(request.id, "") for request in batch if not request.source.strip())
         batch = [request for request in batch if request.source.strip()]
-        sources = [request.source for request in batch]
-        if not sources:
-            return
-        prompts = encode_prompts(tokenizer, sources, *self._pair, self._template)
-        lengths = _token_counts(tokenizer, sources)
-        rows = []
-        for request, prompt, length in zip(batch, prompts, lengths, strict=True):
-            cap = min(self._settings.length_cap.tokens(length), context - len(prompt))
-            if cap > 0:
-                rows.append((request, prompt, cap))
-                continue
-            error = f"the source has {length} tokens, too many for a model that takes {context} with the prompt"
-            yield Result(request.id, "", tokens_in=len(prompt), error=error)
-        if not rows:
-            return
-        decoded = self._decode([prompt for _, prompt, _ in rows], [cap for _, _, cap in rows])
-        for (request, prompt, _), answer in zip(rows, decoded, strict=True):
-            yield self._result(request, len(prompt), answer)
-
-    def _decode(self, prompts: list[list[int]], caps: list[int]) -> list[Decoded]:
-        import torch
-
-        assert self._engine is not None
-        try:
-            return self._engine.decode(prompts, caps)
-        except torch.cuda.OutOfMemoryError as error:
-            message = str(error).split("\n")[0]
-        except (MemoryError, RuntimeError) as error:
-            message = str(error).split("\n")[0]
-            if not isinstance(error, MemoryError) and "allocate memory" not in message:
-                raise
-        # Only here, with the exception and the tensors its frames held gone, can the memory be given back.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        raise Overload(f"{len(prompts)} segments do not fit into memory: {message}", "Use a smaller -O max-batch.")
-
-    def _result(self, request: Request, tokens_in: int, answer: Decoded) -> Result:
-        assert self._loaded is not None
-        kept = [token for token in answer.ids if token not in self._dropped]
-        raw = self._loaded.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        text, cut = trim(raw, self._heads)
-        return Result(
-            request.id,
-            text,
-            raw=raw,
-            stop="boundary" if cut else answer.stop,
-            tokens_in=tokens_in,
-            tokens_out=len(answer.logprobs),
-            logprob_mean=round(sum(answer.logprobs) / len(answer.logprobs), _DIGITS),
-            logprob_min=round(min(answer.logprobs), _DIGITS),
-        )
+        if batch:
+            answers = self._asker.ask([request.source for request in batch])
+            yield from (_result(request.id, answer) for request, answer in zip(batch, answers, strict=True))
 
     def stop(self) -> None:
         if self._loaded is None:
             return
         on_cuda = self._loaded.device.type == "cuda"
-        self._loaded = self._engine = None
+        self._loaded = self._asker = None
         if on_cuda:
             import torch
 
             torch.cuda.empty_cache()
 
 
-def _heads(template: str, source_lang: str, target_lang: str) -> tuple[str, ...]:
-    """The line heads of a template; a language that it does not name needs no name."""
-    source = language_name(source_lang) if "{source_language}" in template else ""
-    target = language_name(target_lang) if "{target_language}" in template else ""
-    return line_heads(template, source, target)
-
-
-def _unprinted_ids(tokenizer: Any) -> frozenset[int]:
-    """The ids of special tokens, which are not text; mask characters are, whatever the tokenizer calls them."""
-    added = tokenizer.added_tokens_decoder.items()
-    return frozenset(number for number, token in added if token.special and token.content not in MASKS)
-
-
-def _token_counts(tokenizer: Any, sources: list[str]) -> list[int]:
-    encoded = tokenizer(sources, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
-    return [len(ids) for ids in encoded["input_ids"]]
+def _result(number: int, answer: Answer) -> Result:
+    if answer.error:
+        return Result(number, "", tokens_in=answer.tokens_in, error=answer.error)
+    return Result(
+        number,
+        answer.text,
+        raw=answer.raw,
+        stop="boundary" if answer.cut else answer.stop,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
+        logprob_mean=answer.logprob_mean,
+        logprob_min=answer.logprob_min,
+    )

@@ -1,0 +1,134 @@
+"""From texts to what a loaded model answers: prompts out of texts, an engine that decodes, answers out of its tokens.
+
+The backend and the evaluation both ask here, so that a model is measured as it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from batchtrans import Overload
+
+from .generate import Decoded, Engine, HfEngine
+from .load import Loaded
+from .options import LengthCap
+from .prompt import MASKS, encode_prompts, language_name
+from .stop import line_heads, trim
+
+#: Segments decoded together where nobody says otherwise, by the type of the device.
+BATCH = {"cpu": 32, "cuda": 128}
+_DIGITS = 4  #: of a log-probability; beyond them float32 already depends on the shape of the batch
+
+
+class Answer(NamedTuple):
+    """What a model answered to one text.
+
+    ``text`` is trimmed at the stop boundary, ``raw`` is all it wrote, and ``cut`` says whether something but blanks
+    stood after the boundary. ``stop`` is the engine's: ``eos``, ``boundary`` or ``max_tokens``. The log-probabilities
+    are natural logarithms over ``tokens_out`` tokens, EOS included. A text with an ``error`` was not asked.
+    """
+
+    text: str
+    raw: str
+    cut: bool
+    stop: str
+    tokens_in: int
+    tokens_out: int
+    logprob_mean: float | None
+    logprob_min: float | None
+    error: str = ""
+
+
+class Asker:
+    """A loaded model with its prompt for one language pair.
+
+    ``guards=False`` lets the model run on to EOS or the length cap: what it does by itself.
+
+    :raises UsageError: for a template without ``{source}`` or a language without a name in the prompt.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        template: str,
+        source_lang: str,
+        target_lang: str,
+        length_cap: LengthCap,
+        *,
+        guards: bool = True,
+    ) -> None:
+        self._tokenizer = loaded.tokenizer
+        self._context = loaded.context
+        self._template = template
+        self._pair = (source_lang, target_lang)
+        self._cap = length_cap
+        self._heads = _heads(template, source_lang, target_lang)
+        self._dropped = _unprinted_ids(loaded.tokenizer)
+        self.engine: Engine = HfEngine(loaded, guards=guards)
+
+    def ask(self, sources: Sequence[str]) -> list[Answer]:
+        """The answers to texts with something in them, in their order; placeholders are masked already.
+
+        :raises Overload: where they do not fit into memory together.
+        """
+        prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
+        caps = [
+            min(self._cap.tokens(length), self._context - len(prompt))
+            for prompt, length in zip(prompts, _token_counts(self._tokenizer, sources), strict=True)
+        ]
+        fitting = [index for index, cap in enumerate(caps) if cap > 0]
+        decoded = self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting])
+        answers = dict(zip(fitting, decoded, strict=True))
+        return [
+            self._answer(len(prompt), answers[index]) if index in answers else self._too_long(len(prompt))
+            for index, prompt in enumerate(prompts)
+        ]
+
+    def _too_long(self, tokens: int) -> Answer:
+        error = f"the prompt has {tokens} tokens, too many for a model that takes {self._context} with the answer"
+        return Answer("", "", False, "", tokens, 0, None, None, error)
+
+    def _decode(self, prompts: list[list[int]], caps: list[int]) -> list[Decoded]:
+        import torch
+
+        if not prompts:
+            return []
+        try:
+            return self.engine.decode(prompts, caps)
+        except torch.cuda.OutOfMemoryError as error:
+            message = str(error).split("\n")[0]
+        except (MemoryError, RuntimeError) as error:
+            message = str(error).split("\n")[0]
+            if not isinstance(error, MemoryError) and "allocate memory" not in message:
+                raise
+        # Only here, with the exception and the tensors its frames held gone, can the memory be given back.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise Overload(f"{len(prompts)} segments do not fit into memory: {message}", "Use a smaller -O max-batch.")
+
+    def _answer(self, tokens_in: int, answer: Decoded) -> Answer:
+        kept = [token for token in answer.ids if token not in self._dropped]
+        raw = self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text, cut = trim(raw, self._heads)
+        mean = round(sum(answer.logprobs) / len(answer.logprobs), _DIGITS)
+        least = round(min(answer.logprobs), _DIGITS)
+        return Answer(text, raw, cut, answer.stop, tokens_in, len(answer.logprobs), mean, least)
+
+
+def _heads(template: str, source_lang: str, target_lang: str) -> tuple[str, ...]:
+    """The line heads of a template; a language that it does not name needs no name."""
+    source = language_name(source_lang) if "{source_language}" in template else ""
+    target = language_name(target_lang) if "{target_language}" in template else ""
+    return line_heads(template, source, target)
+
+
+def _unprinted_ids(tokenizer: Any) -> frozenset[int]:
+    """The ids of special tokens, which are not text; mask characters are, whatever the tokenizer calls them."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(number for number, token in added if token.special and token.content not in MASKS)
+
+
+def _token_counts(tokenizer: Any, sources: Sequence[str]) -> list[int]:
+    encoded = tokenizer(list(sources), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
+    return [len(ids) for ids in encoded["input_ids"]]
