@@ -65,7 +65,7 @@ class Asker:
         self._cap = length_cap
         self._heads = _heads(template, source_lang, target_lang)
         self._dropped = _unprinted_ids(loaded.tokenizer)
-        self.engine: Engine = HfEngine(loaded, guards=guards)
+        self._engine: Engine = HfEngine(loaded, guards=guards)
 
     def ask(self, sources: Sequence[str]) -> list[Answer]:
         """The answers to texts with something in them, in their order; placeholders are masked already.
@@ -95,7 +95,7 @@ class Asker:
         if not prompts:
             return []
         try:
-            return self.engine.decode(prompts, caps)
+            return self._engine.decode(prompts, caps)
         except torch.cuda.OutOfMemoryError as error:
             message = str(error).split("\n")[0]
         except (MemoryError, RuntimeError) as error:

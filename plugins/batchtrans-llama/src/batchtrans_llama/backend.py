@@ -9,9 +9,10 @@ from typing import Any
 from batchtrans import Backend, Request, Result
 
 from .asking import BATCH, Answer, Asker
+from .generate import HfEngine
 from .load import Loaded, load
 from .locate import Located, locate
-from .options import parse
+from .options import Settings, parse
 from .prompt import mask_count, prompt_hash
 
 _CHARS_PER_SEGMENT = 512
@@ -36,7 +37,7 @@ class LlamaBackend(Backend):
         self.notes: list[str] = []
 
     def preview(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
-        return self._located_fingerprint(self._locate(source_lang, target_lang))
+        return located_fingerprint(self._locate(source_lang, target_lang), self._settings)
 
     def _locate(self, source_lang: str, target_lang: str) -> Located:
         """The model for a pair, found once: its fingerprint takes a reading of all its weights."""
@@ -55,33 +56,7 @@ class LlamaBackend(Backend):
         self.masks = mask_count(loaded.tokenizer)
         self.batch_size = settings.max_batch or BATCH[loaded.device.type]
         self.batch_chars = self.batch_size * _CHARS_PER_SEGMENT
-        return self._fingerprint(found, loaded)
-
-    def _fingerprint(self, found: Located, loaded: Loaded) -> Mapping[str, Any]:
-        assert self._asker is not None
-        return {
-            **self._located_fingerprint(found),
-            "weights": loaded.weights,
-            "quant": loaded.quant,
-            "dtype": loaded.dtype,
-            "device": loaded.device.type,
-            "engine": self._asker.engine.name,
-        }
-
-    def _located_fingerprint(self, found: Located) -> dict[str, Any]:
-        """What the files and options say, before a device is chosen; an option given by hand counts as it is."""
-        settings = self._settings
-        given = {"quant": settings.quant, "dtype": settings.dtype, "device": settings.device.partition(":")[0]}
-        return {
-            "backend": "llama",
-            "model": found.name,
-            "revision": found.revision,
-            "base": found.base_fingerprint,
-            "adapter": found.adapter.sha256() if found.adapter is not None else None,
-            "prompt": prompt_hash(found.template),
-            "length_cap": str(settings.length_cap),
-            **{name: value for name, value in given.items() if value != "auto"},
-        }
+        return {**located_fingerprint(found, settings), **loaded_fingerprint(loaded)}
 
     def translate(self, requests: Iterable[Request]) -> Iterator[Result]:
         remaining = iter(requests)
@@ -105,6 +80,32 @@ class LlamaBackend(Backend):
             import torch
 
             torch.cuda.empty_cache()
+
+
+def located_fingerprint(found: Located, settings: Settings) -> dict[str, Any]:
+    """What the files and options say, before a device is chosen; an option given by hand counts as it is."""
+    given = {"quant": settings.quant, "dtype": settings.dtype, "device": settings.device.partition(":")[0]}
+    return {
+        "backend": "llama",
+        "model": found.name,
+        "revision": found.revision,
+        "base": found.base_fingerprint,
+        "adapter": found.adapter.sha256() if found.adapter is not None else None,
+        "prompt": prompt_hash(found.template),
+        "length_cap": str(settings.length_cap),
+        **{name: value for name, value in given.items() if value != "auto"},
+    }
+
+
+def loaded_fingerprint(loaded: Loaded) -> dict[str, Any]:
+    """How the weights stand in memory, and what they are computed with."""
+    return {
+        "weights": loaded.weights,
+        "quant": loaded.quant,
+        "dtype": loaded.dtype,
+        "device": loaded.device.type,
+        "engine": HfEngine.name,
+    }
 
 
 def _result(number: int, answer: Answer) -> Result:
