@@ -4,3 +4,38 @@ Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
+
+from .compare import Comparison, Difference, compare
+from .decoding import decode_texts
+from .metrics import Flags, Scores, chrf_of, segment_chrf
+from .output import Hypothesis, Output
+from .report import Curve, Example, Series, write_report
+from .shots import choose_shots, few_shot_template
+from .systems import CommandSystem, FileSystem, ModelSystem, parse_against, resolve, run_systems
+from .table import table
+
+__all__ = [
+    "CommandSystem",
+    "Comparison",
+    "Curve",
+    "Difference",
+    "Example",
+    "FileSystem",
+    "Flags",
+    "Hypothesis",
+    "ModelSystem",
+    "Output",
+    "Scores",
+    "Series",
+    "choose_shots",
+    "chrf_of",
+    "compare",
+    "decode_texts",
+    "few_shot_template",
+    "parse_against",
+    "resolve",
+    "run_systems",
+    "segment_chrf",
+    "table",
+    "write_report",
+]

@@ -16,7 +16,7 @@ from ..asking import BATCH, Answer, Asker
 from ..load import Loaded
 from ..options import LengthCap
 from ..prompt import mask_count
-from .systems import Hypothesis
+from .output import Hypothesis
 
 if TYPE_CHECKING:
     from ..data.read import Pair

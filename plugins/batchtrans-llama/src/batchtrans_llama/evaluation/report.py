@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .compare import Comparison
 
@@ -32,18 +32,17 @@ class Example(NamedTuple):
     texts: Mapping[str, str]
 
 
-class Criterion(NamedTuple):
-    """One condition of a verdict, whether it holds, and the numbers."""
+class Verdict(Protocol):
+    """What the gate says: ``accepted``, the ``word`` for it, and for each question whether it was passed."""
 
-    name: str
-    passed: bool
-    detail: str
+    @property
+    def accepted(self) -> bool: ...
 
+    @property
+    def word(self) -> str: ...
 
-class Verdict(NamedTuple):
-    accepted: bool
-    headline: str
-    criteria: Sequence[Criterion] = ()
+    @property
+    def reasons(self) -> Sequence[tuple[bool, str]]: ...
 
 
 def write_report(

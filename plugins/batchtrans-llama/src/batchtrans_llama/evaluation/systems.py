@@ -1,45 +1,39 @@
 """What translates a test set: the base model, the base with examples, adapters, files of others, commands.
 
-Every system gives one :class:`Hypothesis` for each segment, so that whatever wrote it is measured alike. Models are
-loaded one after another, and systems that differ in nothing but the prompt share one.
+Every system gives one hypothesis for each segment, so that whatever wrote it is measured alike. Models are loaded one
+after another, and systems that differ in nothing but the prompt share one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from batchtrans import BackendError, UsageError
+from batchtrans.parts import cut
 
-class Hypothesis(NamedTuple):
-    """What a system wrote for one segment.
+from ..backend import loaded_fingerprint, located_fingerprint
+from ..card import Adapter
+from ..load import Loaded, load
+from ..locate import Located, locate
+from ..options import Settings
+from .command import CommandFailed, run, words_of
+from .decoding import decode_texts
+from .output import Hypothesis, Output
+from .shots import choose_shots, few_shot_template
 
-    ``text`` is what ``run`` would take from it, each part trimmed at the stop boundary; ``raw`` is all that was
-    written, the same as ``text`` where nothing was cut. ``cut`` says that something but blanks stood after a
-    boundary. ``stops`` has the engine's reason for each part that a model was asked for (``eos``, ``boundary``,
-    ``max_tokens``), none for a text without words and for other systems than models. ``logprob`` is the mean natural
-    logarithm of the probability of the ``tokens``. With an ``error`` there is no text.
-    """
+if TYPE_CHECKING:
+    from ..data.read import Pair
 
-    text: str
-    raw: str
-    stops: tuple[str, ...] = ()
-    cut: bool = False
-    tokens: int = 0
-    logprob: float | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """The hypotheses of one system, in the order of the segments. ``seconds`` is the time it took to translate them,
-    without loading (``None`` where that is not known), and ``described`` says as JSON values what wrote them."""
-
-    name: str
-    hypotheses: list[Hypothesis]
-    seconds: float | None
-    described: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+#: How long a command may take for a whole test set, in seconds.
+COMMAND_TIMEOUT = 3600.0
+_BASE = re.compile(r"base(?:-([1-9]\d?)shot)?")
 
 
 class Progress(Protocol):
@@ -50,3 +44,297 @@ class Progress(Protocol):
     def advance(self, count: int) -> None: ...
 
     def end(self) -> None: ...
+
+
+class Spec(NamedTuple):
+    """A system as ``--against`` names it. ``kind`` is ``base``, ``adapter``, ``directory``, ``file`` or ``cmd``;
+    ``value`` is the directory, the file or the command, ``shots`` the number of examples."""
+
+    name: str
+    kind: str
+    value: str = ""
+    shots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSystem:
+    """A model with an adapter or without one, asked with ``found.template``; ``shots`` are the examples in it."""
+
+    name: str
+    found: Located
+    shots: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """What another system wrote, one line for each segment."""
+
+    name: str
+    path: Path
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSystem:
+    """A command that translates what it reads."""
+
+    name: str
+    words: tuple[str, ...]
+    timeout: float = COMMAND_TIMEOUT
+
+
+System = ModelSystem | FileSystem | CommandSystem
+
+
+def parse_against(values: Sequence[str]) -> list[Spec]:
+    """The systems that ``--against`` names, in order. A value is cut at commas, unless it begins with ``file:`` or
+    ``cmd:``.
+
+    :raises UsageError: for a name that means nothing, and for one system named twice.
+    """
+    specs: list[Spec] = []
+    for value in values:
+        whole = value.startswith(("file:", "cmd:"))
+        for item in [value] if whole else value.split(","):
+            if item.strip():
+                specs.append(_spec(item.strip()))
+    for spec in specs:
+        if specs.count(spec) > 1:
+            raise UsageError(f"--against names {spec.name} twice")
+    return _with_own_names(specs)
+
+
+def _spec(item: str) -> Spec:
+    kind, colon, value = item.partition(":")
+    if colon and kind == "file":
+        return Spec(Path(value).name, "file", value)
+    if colon and kind == "cmd":
+        return Spec(Path(words_of(value, "cmd:")[0]).name, "cmd", value)
+    if item == "adapter":
+        return Spec(item, "adapter")
+    if match := _BASE.fullmatch(item):
+        return Spec(item, "base", shots=int(match[1] or 0))
+    if Path(item).expanduser().is_dir():
+        return Spec(item, "directory", item)
+    raise UsageError(
+        f"--against does not know {item!r}, and there is no such directory",
+        "It takes base, base-5shot, adapter, a directory, file:PATH and cmd:COMMAND, separated by commas.",
+    )
+
+
+def _with_own_names(specs: Sequence[Spec]) -> list[Spec]:
+    """The same with a number behind each name that came before: two files may have one name."""
+    named: list[Spec] = []
+    for spec in specs:
+        name, number = spec.name, 1
+        while any(other.name == name for other in named):
+            number += 1
+            name = f"{spec.name}-{number}"
+        named.append(spec._replace(name=name))
+    return named
+
+
+def resolve(
+    specs: Sequence[Spec],
+    settings: Settings,
+    source_lang: str,
+    target_lang: str,
+    *,
+    sources: Sequence[str],
+    examples: Sequence[tuple[str, str]] = (),
+) -> list[System]:
+    """Find everything that the systems need, so that what is not there is said before anything is loaded.
+
+    ``sources`` are those of the test set, and ``examples`` the pairs that few-shot prompts draw from.
+
+    :raises UsageError: for a file with another number of lines, a command that is not there, examples that lack.
+    :raises BackendError: for a model or adapter that cannot be used.
+    """
+    resolved: list[System] = []
+    own: Located | None = None
+    for spec in specs:
+        if spec.kind == "file":
+            resolved.append(_file_system(spec, len(sources)))
+        elif spec.kind == "cmd":
+            resolved.append(_command_system(spec))
+        elif spec.kind == "directory":
+            found = locate(_for_directory(settings, Path(spec.value).expanduser()), source_lang, target_lang)
+            resolved.append(ModelSystem(spec.name, found))
+        else:
+            own = own or locate(settings, source_lang, target_lang)
+            resolved.append(_own_system(spec, own, source_lang, target_lang, sources, examples))
+    return resolved
+
+
+def _own_system(
+    spec: Spec,
+    own: Located,
+    source_lang: str,
+    target_lang: str,
+    sources: Sequence[str],
+    examples: Sequence[tuple[str, str]],
+) -> ModelSystem:
+    if spec.kind == "adapter":
+        if own.adapter is None:
+            raise UsageError(f"{own.name} has no adapter to evaluate", "Name one with --adapter.")
+        return ModelSystem(spec.name, own)
+    bare = replace(own, adapter=None)
+    if not spec.shots:
+        return ModelSystem(spec.name, bare)
+    if not examples:
+        raise UsageError(
+            f"{spec.name} needs examples to show",
+            "Give a file of translations with --shots; the test set itself is never shown.",
+        )
+    shots = choose_shots(examples, spec.shots, sources)
+    template = few_shot_template(own.template, shots, source_lang, target_lang)
+    return ModelSystem(spec.name, replace(bare, template=template), tuple(shots))
+
+
+def _for_directory(settings: Settings, directory: Path) -> Settings:
+    """An adapter's directory stands for that adapter on the base, a model's for the model as it is."""
+    if (directory / "adapter_config.json").is_file():
+        return replace(settings, adapter=str(directory))
+    return replace(settings, model=str(directory), adapter="", revision=None)
+
+
+def _file_system(spec: Spec, segments: int) -> FileSystem:
+    path = Path(spec.value).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if lines[-1] == "":
+        lines.pop()
+    if len(lines) != segments:
+        raise UsageError(
+            f"{path} has {len(lines)} lines, and the test set {segments} segments",
+            "The output of another system has one line for each segment, in order.",
+        )
+    return FileSystem(spec.name, path, tuple(line.removesuffix("\r") for line in lines))
+
+
+def _command_system(spec: Spec) -> CommandSystem:
+    words = words_of(spec.value, "cmd:")
+    if shutil.which(words[0]) is None:
+        raise UsageError(f"there is no command {words[0]}", "It is run as it stands, without a shell.")
+    return CommandSystem(spec.name, tuple(words))
+
+
+def run_systems(
+    systems: Sequence[System],
+    pairs: Sequence[Pair],
+    source_lang: str,
+    target_lang: str,
+    settings: Settings,
+    progress: Progress,
+) -> list[Output]:
+    """Translate the sources of ``pairs`` by every system, in order. Models are asked without guards.
+
+    :raises BackendError: where a model cannot be loaded or a command fails.
+    """
+    outputs: dict[str, Output] = {}
+    for system in systems:
+        if isinstance(system, FileSystem):
+            outputs[system.name] = _from_file(system)
+        elif isinstance(system, CommandSystem):
+            outputs[system.name] = _from_command(system, pairs, source_lang)
+    models = [system for system in systems if isinstance(system, ModelSystem)]
+    while models:
+        base, adapter = _weights(models[0])
+        together = [system for system in models if _weights(system) == (base, adapter)]
+        models = [system for system in models if system not in together]
+        loaded = load(base, adapter, settings.device, settings.dtype, settings.quant)
+        for system in together:
+            outputs[system.name] = _from_model(system, loaded, pairs, source_lang, target_lang, settings, progress)
+        _free(loaded)
+        del loaded
+    return [outputs[system.name] for system in systems]
+
+
+def _weights(system: ModelSystem) -> tuple[Path, Adapter | None]:
+    return system.found.base, system.found.adapter
+
+
+def _from_model(
+    system: ModelSystem,
+    loaded: Loaded,
+    pairs: Sequence[Pair],
+    source_lang: str,
+    target_lang: str,
+    settings: Settings,
+    progress: Progress,
+) -> Output:
+    progress.begin(system.name, len(pairs))
+    began = time.monotonic()
+    try:
+        hypotheses = decode_texts(
+            loaded,
+            system.found.template,
+            source_lang,
+            target_lang,
+            pairs,
+            batch_size=settings.max_batch,
+            length_cap=settings.length_cap,
+            advance=progress.advance,
+        )
+    finally:
+        progress.end()
+    seconds = time.monotonic() - began
+    described = {
+        **located_fingerprint(system.found, settings),
+        **loaded_fingerprint(loaded),
+        "shots": [list(shot) for shot in system.shots],
+    }
+    return Output(system.name, hypotheses, seconds, described, (*system.found.notes, *loaded.notes))
+
+
+def _free(loaded: Loaded) -> None:
+    """Give the memory of a model back before the next one comes."""
+    import gc
+
+    import torch
+
+    loaded.model = None
+    gc.collect()
+    if loaded.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _from_file(system: FileSystem) -> Output:
+    described = {"file": str(system.path), "sha256": hashlib.sha256(system.path.read_bytes()).hexdigest()}
+    return Output(system.name, [Hypothesis(line, line) for line in system.lines], None, described)
+
+
+def _from_command(system: CommandSystem, pairs: Sequence[Pair], source_lang: str) -> Output:
+    """Each part of a text as a line, and an empty line after it: translators that work on running text take words
+    from one line into the next."""
+    texts = [cut(pair.source, pair.flags, source_lang) for pair in pairs]
+    asked = [part.core for parts in texts for part in parts if not part.copied]
+    began = time.monotonic()
+    try:
+        printed = run(system.words, "".join(f"{text}\n\n" for text in asked), system.timeout) if asked else ""
+    except CommandFailed as failure:
+        raise BackendError(str(failure), f"It was run as: {' '.join(system.words)}") from None
+    seconds = time.monotonic() - began
+    answers = _answers(printed, len(asked))
+    if answers is None:
+        raise BackendError(
+            f"{system.words[0]} did not answer the {len(asked)} texts one by one",
+            "It gets each text on a line of its own with an empty line after it, and must print the same.",
+        )
+    remaining = iter(answers)
+    joined = [
+        "".join(part.source if part.copied else part.put_back(next(remaining)) for part in parts) for parts in texts
+    ]
+    return Output(system.name, [Hypothesis(text, text) for text in joined], seconds, {"command": list(system.words)})
+
+
+def _answers(printed: str, count: int) -> list[str] | None:
+    """The answers in what a command printed: every other line where it kept the lines, else what stands between empty
+    lines; ``None`` where their number is another."""
+    lines = printed.split("\n")
+    if len(lines) == 2 * count + 1 and not any(line.strip() for line in lines[1::2]):
+        return [line.strip() for line in lines[:-1:2]]
+    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", printed.strip("\n"))] if printed.strip() else []
+    return blocks if len(blocks) == count else None
