@@ -33,7 +33,7 @@ msgstr[1] "%d archivos"
 
 
 def pairs(path: Path) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    return [pair for pair, _ in load_memory(path, "en", "es")]
+    return [(unit.context, unit.sources, unit.targets) for unit in load_memory(path, "en", "es")]
 
 
 def test_the_first_of_two_translations_stays() -> None:
@@ -71,9 +71,9 @@ def test_a_table_gives_named_columns_or_its_first_two(tmp_path: Path, text: str)
     ("name", "text", "error", "says"),
     [
         ("m.csv", "one\ntwo\n", UsageError, "one column"),
-        ("m.docx", "x", UsageError, "no memory"),
+        ("m.docx", "x", UsageError, "no file of translations"),
         ("m.tmx", "<tmx><tu>", FormatError, "well-formed"),
-        ("m.jsonl", "x\n", Exception, "not an alignment log"),
+        ("m.jsonl", "x\n", FormatError, "m.jsonl:1: not JSON"),
     ],
 )
 def test_a_bad_memory_is_refused(tmp_path: Path, name: str, text: str, error: type[Exception], says: str) -> None:

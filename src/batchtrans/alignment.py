@@ -20,6 +20,7 @@ from .textio import sync_directory
 
 SCHEMA = 1
 _RUN_LINE = b'{"type":"run",'  # how every log begins
+_TYPES = ("run", "record", "end")
 #: Statuses whose target stands in the output.
 WRITTEN = frozenset({"ok", "repaired", "fuzzy"})
 
@@ -147,17 +148,22 @@ def read_history(path: Path) -> History:
                 history.length = position
                 history.runs[-1].stop = position
     history.torn = path.stat().st_size - history.length
-    if not history.runs and history.torn:
-        _require_beginning(path)
+    if not history.runs and not is_log(path):
+        raise _not_a_log(path)
     return history
 
 
-def _require_beginning(path: Path) -> None:
-    """Of a file without one whole line: it must be what a killed run wrote of its first, or it is somebody else's."""
+def is_log(path: Path) -> bool:
+    """Whether a file begins with a line of a log, or with what a killed run wrote of its first one."""
     with path.open("rb") as file:
-        begun = file.read(len(_RUN_LINE))
-    if not _RUN_LINE.startswith(begun):
-        raise _not_a_log(path)
+        line = file.readline()
+    if not line.endswith(b"\n"):
+        return _RUN_LINE.startswith(line[: len(_RUN_LINE)])
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(values, dict) and values.get("type") in _TYPES
 
 
 def _parse(line: bytes, path: Path) -> dict[str, Any]:
@@ -165,7 +171,7 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
         values = orjson.loads(line)
     except orjson.JSONDecodeError:
         values = None
-    if not isinstance(values, dict) or values.get("type") not in ("run", "record", "end"):
+    if not isinstance(values, dict) or values.get("type") not in _TYPES:
         raise _not_a_log(path)
     return values
 

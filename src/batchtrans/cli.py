@@ -112,7 +112,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--mark", type=click.Choice(["low", "all", "none"]), default="low", show_default=True,
               help="Which translations to mark fuzzy: doubtful ones, all, none.")  # fmt: skip
 @click.option("--memory", type=_PATH, multiple=True, metavar="FILE",
-              help="Known translations (log, .po, .tmx, .csv) for equal source and context; repeatable.")  # fmt: skip
+              help="Known translations for equal source and context (log, .po, .tmx, .xliff, .csv, .jsonl); "
+              "repeatable.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Begin a new log and translate everything again.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that was edited or is not ours.")
 @click.option("--in-place", is_flag=True, help="Replace the input itself; it is kept as NAME~.")

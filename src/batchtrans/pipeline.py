@@ -21,8 +21,9 @@ from . import __version__
 from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
 from .checks import Check
 from .errors import BatchtransError, UsageError
-from .memory import Known, Memory, from_runs, load_memory
+from .memory import Memory, load_memory
 from .output import merge, splice, verify
+from .pairs import units_of_runs
 from .textio import AtomicFile, sha256_file
 from .translator import REDO, Decision, Translator
 from .types import Backend, Document, Format, OpenOptions, Piece, Segment
@@ -351,17 +352,14 @@ def _stands(job: Job, run: Run) -> bool:
 def _remember(memory: Memory, settings: Settings, journal: _Journal, header: dict[str, Any]) -> None:
     """Fill the memory as an uninterrupted run would have it: the user's files, earlier runs, this run so far."""
     for path in settings.memory:
-        for (context, sources, targets), doubtful in load_memory(path, settings.source_lang, settings.target_lang):
-            memory.add(context, sources, Known(targets, "memory", doubtful))
+        memory.learn(load_memory(path, settings.source_lang, settings.target_lang), "memory")
     # Another model's texts are not this model's: they are taken only where the user names the log with --memory.
     same = [
         run for run in journal.earlier if (run.header["backend"], run.header["to"]) == (header["backend"], header["to"])
     ]
-    for (context, sources, targets), doubtful in from_runs(journal.log.path, same):
-        memory.add(context, sources, Known(targets, "memory", doubtful))
+    memory.learn(units_of_runs(journal.log.path, same), "memory")
     if journal.resumed:
-        for (context, sources, targets), doubtful in from_runs(journal.log.path, [journal.run]):
-            memory.add(context, sources, Known(targets, "duplicate", doubtful))
+        memory.learn(units_of_runs(journal.log.path, [journal.run]), "duplicate")
         for group in journal.groups():
             memory.settle(group[0].segment)
 

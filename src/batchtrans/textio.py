@@ -139,6 +139,23 @@ def _wide_line(text: str, encoding: str, offset: int, number: int) -> Line:
     return Line(text.encode(encoding), body, text[len(body) :], offset, number)
 
 
+def first_undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
+    """Offset and value of the first byte of a file that does not decode in this encoding, if there is one."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with path.open("rb") as file:
+        read = 0
+        while True:
+            chunk = file.read(_CHUNK)
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return read - pending + error.start, error.object[error.start]
+            read += len(chunk)
+            if not chunk:
+                return None
+
+
 def undecodable(path: Path, encoding: str, offset: int, byte: int) -> FormatError:
     return FormatError(
         f"byte 0x{byte:02x} is not {encoding}",

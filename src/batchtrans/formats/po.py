@@ -21,14 +21,13 @@ from pathlib import Path
 
 from .. import __version__, plurals
 from ..errors import CannotRender, FormatError, UsageError
-from ..textio import codec_name, is_wide, sniff_bom, undecodable
+from ..textio import codec_name, first_undecodable, is_wide, sniff_bom, undecodable
 from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Segment, State
 from .po_charset import Charset, charset_label, supported_codec
 from .po_header import Header, contradicts, gettext_language, new_fields, new_header, revision_date
 from .po_scan import NEWLINE, Entry, scan
 from .po_write import is_unwrapped, parse, rewrite
 
-_CHUNK = 1 << 18
 _HEAD = 1 << 16  # bytes of the file's beginning that show its line end and hint at its charset
 _SAMPLE = 200  # entries that show whether the file is wrapped
 _NO_FLAGS: frozenset[str] = frozenset()
@@ -101,7 +100,7 @@ class PoDocument(Document):
                 path=self.path,
                 hint="Name the file's encoding as Python knows it: -O encoding=NAME.",
             )
-        if found := _undecodable(self._file, "utf-8"):
+        if found := first_undecodable(self._file, "utf-8"):
             raise undecodable(self.path, "utf-8, and no charset is named", *found)
         self.notes.append("no charset is named: read as UTF-8")
         return "utf-8"
@@ -355,22 +354,5 @@ def _guess(path: Path, wanted: str) -> str:
     return named if named and not is_wide(named) and not Charset(named).plain else "iso8859-1"
 
 
-def _undecodable(path: Path, codec: str) -> tuple[int, int] | None:
-    """Offset and value of the first byte of a file that does not decode."""
-    decoder = codecs.getincrementaldecoder(codec)()
-    with path.open("rb") as file:
-        read = 0
-        while True:
-            chunk = file.read(_CHUNK)
-            pending = len(decoder.getstate()[0])
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                return read - pending + error.start, error.object[error.start]
-            read += len(chunk)
-            if not chunk:
-                return None
-
-
 def _decodes(path: Path, codec: str) -> bool:
-    return _undecodable(path, codec) is None
+    return first_undecodable(path, codec) is None

@@ -1,0 +1,509 @@
+"""Translations that files hold: streaming readers of logs, catalogues, TMX, XLIFF, tables, JSON Lines.
+
+Each reader gives :class:`Unit` objects in the order of its file and holds one at a time. What has no translation, or
+one that its author marked as unfinished, is no unit; it can be counted.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .alignment import WRITTEN, Run, forms_of, is_doubtful, is_log, read_groups, read_history
+from .errors import FormatError, UsageError
+from .formats.po_header import contradicts
+from .forms import form_sources
+from .plugins import registry, resolve
+from .textio import first_undecodable, read_lines, sniff_bom, undecodable
+from .types import OpenOptions, Segment, State
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from .formats.csv_scan import Record, Scanner
+
+#: Names of a column, key or property that says which document a unit belongs to, and of one with its context.
+_DOCUMENT_NAMES = ("document", "file", "filename")
+_CONTEXT_NAMES = ("context", "msgctxt")
+_EXTRAS = (_CONTEXT_NAMES, _DOCUMENT_NAMES)
+_NAMES = ("source", "target", *_DOCUMENT_NAMES, *_CONTEXT_NAMES)
+_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|\d{3}))?")
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_XML_ENCODING = re.compile(rb"""<\?xml[^>]*\bencoding\s*=\s*["']([\w.-]+)["']""")
+#: Lines of a catalogue that are of interest here: the file of a first reference, perhaps between the marks that
+#: gettext puts around a name with blanks, and what is obsolete.
+_REFERENCE = re.compile(r"^#:[ \t]+(?:\u2068([^\u2069\n]+)\u2069|(\S+))|^(#~)", re.M)
+_LINE_NUMBER = re.compile(r":\d+(?:-\d+)?$")
+
+
+class Unit(NamedTuple):
+    """A text and its translation; a plural entry has a source and a target for each form of the target language.
+
+    ``document`` names what the unit belongs to: its file and, after ``#``, the part of it that the format tells (the
+    file of a catalogue entry's first reference, ``original`` in XLIFF, a column ``document``). ``flags`` are
+    gettext's. ``doubtful`` is what a log's judges doubted. ``line`` is where the unit stands, 0 if that is unknown.
+    """
+
+    context: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    document: str = ""
+    flags: frozenset[str] = frozenset()
+    doubtful: bool = False
+    line: int = 0
+
+
+class _Job(NamedTuple):
+    """What every reader is told. ``skipped`` counts what is no unit by reason."""
+
+    path: Path
+    source_lang: str
+    target_lang: str
+    columns: tuple[str, str] | None
+    skipped: Counter[str]
+    force: bool
+
+    def document(self, part: str) -> str:
+        return f"{self.path}#{part}" if part else str(self.path)
+
+
+def read_units(
+    path: Path,
+    source_lang: str,
+    target_lang: str,
+    *,
+    columns: tuple[str, str] | None = None,
+    skipped: Counter[str] | None = None,
+    may_be_empty: bool = False,
+    force: bool = False,
+) -> Iterator[Unit]:
+    """The translations of a file from one language to another; its kind is told by the ending of its name.
+
+    ``columns`` are those of source and target in a table (names, or numbers from 1) or their keys in JSON Lines;
+    without it they are named ``source`` and ``target`` or after the languages, and a table without such names has
+    them first and second. ``skipped`` counts what is left out as ``untranslated`` or ``fuzzy``. ``force`` takes
+    a catalogue or XLIFF file whose header names another target language.
+
+    :raises UsageError: for a file of another kind, without the two languages or columns, or without translations
+        unless it ``may_be_empty``.
+    :raises FormatError: for a file that cannot be read, naming the line or the byte.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    job = _Job(path, source_lang, target_lang, columns, Counter() if skipped is None else skipped, force)
+    reader = _reader(path)
+    units = reader(job) if path.stat().st_size else iter(())
+    empty = True
+    try:
+        for unit in units:
+            empty = False
+            yield unit
+    except FormatError as error:
+        if error.offset is not None:  # the reader of a run would name an option for that; here there is none
+            error.hint = "Convert the file to UTF-8 (in a catalogue, the charset of its header too)."
+        raise
+    if empty and not may_be_empty:
+        raise UsageError(f"no translations in {path}", _why_empty(job.skipped))
+
+
+def is_readable(path: Path) -> bool:
+    """Whether the ending of a file's name is one that :func:`read_units` knows."""
+    return path.name.lower().endswith(ENDINGS)
+
+
+def _reader(path: Path) -> Callable[[_Job], Iterator[Unit]]:
+    name = path.name.lower()
+    for endings, reader in _READERS.items():
+        if name.endswith(endings):
+            return reader
+    raise UsageError(f"{path} is no file of translations that batchtrans reads", f"It reads {', '.join(ENDINGS)}.")
+
+
+def _why_empty(skipped: Mapping[str, int]) -> str:
+    return f"It has {', '.join(f'{count} {reason}' for reason, count in skipped.items())}." if skipped else ""
+
+
+# Logs
+
+
+def _from_log(job: _Job) -> Iterator[Unit]:
+    runs = [run for run in read_history(job.path).runs if run.header.get("to") == job.target_lang]
+    return units_of_runs(job.path, runs, found_done=True, skipped=job.skipped)
+
+
+def units_of_runs(
+    path: Path, runs: Sequence[Run], *, found_done: bool = False, skipped: Counter[str] | None = None
+) -> Iterator[Unit]:
+    """What these runs of a log translated, the latest run first.
+
+    ``found_done`` adds what they found translated already. What a run only passed through (fuzzy entries, texts that
+    were not selected, copies) is no translation to learn from.
+    """
+    for run in reversed(runs):
+        for group in read_groups(path, run):
+            first = group[0]
+            origins = {record.origin for record in group}
+            made = origins - {"copy", "kept"} and all(record.status in WRITTEN for record in group)
+            if made or (found_done and first.state == State.DONE.value):
+                sources, targets = forms_of(group, "source"), forms_of(group)
+                flags = frozenset(first.flags)
+                yield Unit(first.context, sources, targets, str(path), flags, is_doubtful(group), first.line)
+            elif skipped is not None:
+                skipped["fuzzy" if first.state == State.FUZZY.value else "untranslated"] += 1
+
+
+# Catalogues
+
+
+def _from_po(job: _Job) -> Iterator[Unit]:
+    opener = resolve(registry().formats["po"])()
+    document = opener.open(job.path, OpenOptions(job.source_lang, job.target_lang, force=job.force))
+    before = b""
+    for piece in document.pieces():
+        if not isinstance(piece, Segment):
+            before = piece
+            continue
+        if piece.state is State.DONE:
+            comments = (before + piece.raw).decode(document.encoding, "replace")
+            part = _first_reference(comments)
+            sources, line = form_sources(piece, document), piece.location.line
+            yield Unit(piece.context, sources, piece.target, job.document(part), piece.flags, False, line)
+        else:
+            job.skipped["fuzzy" if piece.state is State.FUZZY else "untranslated"] += 1
+        before = b""
+
+
+def _first_reference(comments: str) -> str:
+    """The file that the first reference behind the last obsolete line names, without its line number."""
+    found = ""
+    for match in _REFERENCE.finditer(comments):
+        found = "" if match[3] else found or match[1] or match[2]
+    return _LINE_NUMBER.sub("", found)
+
+
+# TMX and XLIFF
+
+
+def _elements(path: Path, root: str, wanted: tuple[str, ...]) -> Iterator[tuple[Element, list[Element]]]:
+    """The complete elements of these names, each with its open ancestors from the root on.
+
+    Everything else is forgotten when it ends, in its parent too, so that memory is bounded by the largest element.
+    """
+    from xml.etree import ElementTree
+
+    ancestors: list[Element] = []
+    depth = 0  # in how many wanted elements we are
+    try:
+        with path.open("rb") as file:
+            for event, element in ElementTree.iterparse(file, ("start", "end")):
+                name = _local_name(element)
+                if event == "start":
+                    if not ancestors and name != root:
+                        raise FormatError(f"its root is <{name}>, not <{root}>", path=path)
+                    ancestors.append(element)
+                    depth += name in wanted
+                    continue
+                ancestors.pop()
+                if name in wanted:
+                    depth -= 1
+                    yield element, ancestors
+                if ancestors and not depth:
+                    ancestors[-1].remove(element)
+    except ElementTree.ParseError as error:
+        encoding = _xml_encoding(path)
+        if found := first_undecodable(path, encoding):
+            raise undecodable(path, encoding, *found) from None
+        raise FormatError(f"not well-formed XML: {error}", path=path, line=error.position[0]) from None
+    except (LookupError, ValueError) as error:  # an encoding that the parser does not have
+        raise FormatError(f"cannot be read: {error}", path=path, hint="Convert the file to UTF-8.") from None
+
+
+def _xml_encoding(path: Path) -> str:
+    """The encoding that an XML file names, that of its byte order mark, or UTF-8."""
+    with path.open("rb") as file:
+        declared = _XML_ENCODING.search(file.read(200))
+    name = sniff_bom(path)[1] or (declared[1].decode() if declared else "utf-8")
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return "utf-8"
+
+
+def _local_name(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _text(element: Element | None) -> str:
+    """The text of an element and of the inline elements in it, markup that stands in them as they quote it."""
+    return "" if element is None else "".join(element.itertext())
+
+
+def _child(element: Element, name: str) -> Element | None:
+    return next((child for child in element if _local_name(child) == name), None)
+
+
+def _from_tmx(job: _Job) -> Iterator[Unit]:
+    languages: set[str] = set()
+    found = False
+    for entry, _ in _elements(job.path, "tmx", ("tu",)):
+        texts: dict[str, str] = {}
+        for variant in entry:
+            if _local_name(variant) == "tuv":
+                lang = variant.get(_XML_LANG) or variant.get("lang") or ""
+                texts.setdefault(lang.replace("_", "-").lower(), _text(_child(variant, "seg")))
+        languages.update(texts)
+        source, target = (_of_language(texts, lang) for lang in (job.source_lang, job.target_lang))
+        if source and target:
+            found = True
+            part = next((_text(prop) for prop in entry if _is_document(prop)), "")
+            yield Unit("", (source,), (target,), job.document(part.strip()))
+        else:
+            job.skipped["untranslated"] += 1
+    bases = set(map(_base_lang, languages))
+    if languages and not found and not bases >= {_base_lang(job.source_lang), _base_lang(job.target_lang)}:
+        raise UsageError(
+            f"no translations from {job.source_lang} to {job.target_lang} in {job.path}",
+            f"Its languages are {', '.join(sorted(filter(None, languages))) or 'not named'}.",
+        )
+
+
+def _is_document(prop: Element) -> bool:
+    return _local_name(prop) == "prop" and (prop.get("type") or "").lower().removeprefix("x-") in _DOCUMENT_NAMES
+
+
+def _of_language(texts: Mapping[str, str], lang: str) -> str:
+    """The text of this language, or else of the first one that differs only in its territory."""
+    exact = lang.replace("_", "-").lower()
+    alike = (text for code, text in texts.items() if _base_lang(code) == _base_lang(lang))
+    return texts.get(exact) or next(alike, "")
+
+
+def _from_xliff(job: _Job) -> Iterator[Unit]:
+    foreign: dict[str, None] = {}
+    found = False
+    for unit, ancestors in _elements(job.path, "xliff", ("trans-unit", "segment")):
+        file = next((element for element in ancestors if _local_name(element) == "file"), ancestors[0])
+        if (wrong := _foreign_languages(job, file, ancestors[0])) and not job.force:
+            foreign[wrong] = None
+            job.skipped["in other languages"] += 1
+            continue
+        source, target = _text(_child(unit, "source")), _text(translation := _child(unit, "target"))
+        state = unit.get("state") or (translation.get("state") if translation is not None else "") or ""
+        if not source or not target or state in ("new", "initial"):
+            job.skipped["untranslated"] += 1
+        elif state.startswith("needs-"):
+            job.skipped["fuzzy"] += 1
+        else:
+            found = True
+            yield Unit("", (source,), (target,), job.document(file.get("original") or ""))
+    if foreign and not found:
+        raise UsageError(
+            f"{job.path} translates {', '.join(foreign)}, not {job.source_lang} to {job.target_lang}",
+            "Give the file of the right languages, or swap --from and --to.",
+        )
+
+
+def _foreign_languages(job: _Job, file: Element, root: Element) -> str:
+    """The languages that a part of an XLIFF file declares, if they contradict those asked for."""
+    source = file.get("source-language") or root.get("srcLang") or ""
+    target = file.get("target-language") or root.get("trgLang") or ""
+    if contradicts(source, job.source_lang) or contradicts(target, job.target_lang):
+        return f"{source or '(not named)'} to {target or '(not named)'}"
+    return ""
+
+
+def _base_lang(code: str) -> str:
+    return code.replace("_", "-").split("-")[0].lower()
+
+
+# Tables, JSON Lines and whatever else has named columns
+
+
+class Columns(NamedTuple):
+    """Where a row has its texts and what goes with them, as indices; ``None`` where there is no such column."""
+
+    source: int
+    target: int
+    context: int | None = None
+    document: int | None = None
+
+
+def find_columns(
+    names: Sequence[str], source_lang: str, target_lang: str, wanted: tuple[str, str] | None = None
+) -> Columns | None:
+    """The columns of a header: those ``wanted`` by name, or named ``source`` and ``target``, or after the languages.
+
+    Names are compared without regard to case, and ``en-GB`` is also found as ``en`` and the other way round. ``None``
+    if there are no such columns.
+    """
+    low = [name.strip().lower().replace("_", "-") for name in names]
+    context, document = (next((low.index(name) for name in of if name in low), None) for of in _EXTRAS)
+    if wanted is not None:
+        found = [list(names).index(name) if name in names else None for name in wanted]
+        return None if None in found else Columns(found[0] or 0, found[1] or 0, context, document)
+    codes = tuple(lang.lower().replace("_", "-") for lang in (source_lang, target_lang))
+    bases = [_base_lang(name) if _LANGUAGE_CODE.fullmatch(name) else "" for name in low]
+    for (source, target), where in (
+        (("source", "target"), low),
+        (codes, low),
+        ((_base_lang(source_lang), _base_lang(target_lang)), bases),
+    ):
+        if source in where and target in where:
+            return Columns(where.index(source), where.index(target), context, document)
+    return None
+
+
+def _from_table(job: _Job) -> Iterator[Unit]:
+    from .formats.csv_scan import TextReader
+
+    mark, encoding = sniff_bom(job.path)
+    scanner = _scanner(job, len(mark), encoding or "utf-8")
+    with job.path.open("rb") as file:
+        file.seek(len(mark))
+        records = scanner.records(TextReader(file, job.path, encoding or "utf-8"), job.path)
+        try:
+            yield from _from_records(job, scanner, records)
+        except FormatError as error:
+            if error.line is not None:  # a quote that is not closed
+                error.hint = 'Close it, or write a quote that belongs to the text as "" in a cell in quotes.'
+            raise
+
+
+def _scanner(job: _Job, start: int, encoding: str) -> Scanner:
+    """A scanner with the table's delimiter: a tab in .tsv, else the one that its first lines show."""
+    from .formats.csv_scan import Dialect, Scanner, TextReader, sniff
+
+    if job.path.name.lower().endswith(".tsv"):
+        return Scanner(Dialect("\t"))
+    with job.path.open("rb") as file:
+        file.seek(start)
+        read = TextReader(file, job.path, encoding)
+        sample = read(1 << 16)
+        names = (*_NAMES, job.source_lang, job.target_lang, *(job.columns or ()))
+        return Scanner(Dialect(sniff(sample, not read(1), names, '"', "")))
+
+
+def _from_records(job: _Job, scanner: Scanner, records: Iterator[Record]) -> Iterator[Unit]:
+    numbered = _numbered(records)
+    first = next(numbered, None)
+    if first is None:
+        return
+    columns, is_header = _table_columns(job, [scanner.value(cell) for cell in first[1]])
+    for line, cells in numbered if is_header else chain([first], numbered):
+        source, target, context, document = (
+            scanner.value(cells[index]) if index is not None and index < len(cells) else "" for index in columns
+        )
+        if source and target:
+            yield Unit(context, (source,), (target,), job.document(document), line=line)
+        else:
+            job.skipped["untranslated"] += 1
+
+
+def _numbered(records: Iterable[Record]) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each record that is not blank, with the line it begins on."""
+    line = 1
+    for record in records:
+        if record.cells:
+            yield line, record.cells
+        line += record.breaks
+
+
+def _table_columns(job: _Job, header: list[str]) -> tuple[Columns, bool]:
+    """Which columns to read, and whether the first record names them and is no translation itself."""
+    found = find_columns(header, job.source_lang, job.target_lang, job.columns)
+    if found is not None:
+        return found, True
+    if len(header) < 2:
+        raise UsageError(
+            f"{job.path} has one column ({_shortened(header[0])}); translations need a source and a target column",
+            "A table is parted by commas, semicolons or tabs.",
+        )
+    if job.columns is None:
+        return Columns(0, 1), False
+    numbers = [int(name) - 1 if name.isdecimal() else -1 for name in job.columns]
+    if not all(0 <= number < len(header) for number in numbers):
+        raise UsageError(
+            f"{job.path} has no columns {' and '.join(job.columns)}",
+            f"Its first line has {', '.join(map(_shortened, header))}.",
+        )
+    named = find_columns(header, job.source_lang, job.target_lang)
+    extras = (named.context, named.document) if named else (None, None)
+    return Columns(numbers[0], numbers[1], *extras), named is not None
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _from_json_lines(job: _Job) -> Iterator[Unit]:
+    if is_log(job.path):
+        yield from _from_log(job)
+        return
+    import orjson
+
+    mark, encoding = sniff_bom(job.path)
+    for line in read_lines(job.path, encoding or "utf-8", mark):
+        if not line.text.strip():
+            continue
+        try:
+            row = orjson.loads(line.text)
+        except orjson.JSONDecodeError as error:
+            raise FormatError(f"not JSON: {error}", path=job.path, line=line.number) from None
+        try:
+            texts = row_texts(row, job.source_lang, job.target_lang, job.columns)
+        except ValueError as error:
+            raise FormatError(str(error), path=job.path, line=line.number, hint=ROW_HINT) from None
+        if texts.source and texts.target:
+            yield Unit(texts.context, (texts.source,), (texts.target,), job.document(texts.document), line=line.number)
+        else:
+            job.skipped["untranslated"] += 1
+
+
+class RowTexts(NamedTuple):
+    """What one row says; empty where it says nothing."""
+
+    source: str
+    target: str
+    context: str
+    document: str
+
+
+#: What :func:`row_texts` accepts, for the hint of an error.
+ROW_HINT = 'It needs "source" and "target", the two language codes, or "translation" with the two codes in it.'
+
+
+def row_texts(row: Any, source_lang: str, target_lang: str, columns: tuple[str, str] | None = None) -> RowTexts:
+    """The texts of a row with named values: its own, or those of the object ``translation`` in it.
+
+    :raises ValueError: for a row without the two keys, or with something there that is no text.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError("not an object")
+    outer = list(row)
+    inner = row.get("translation")
+    texts = inner if columns is None and isinstance(inner, Mapping) else row
+    names = list(texts)
+    found = find_columns(names, source_lang, target_lang, columns)
+    if found is None:
+        raise ValueError(f"no source and target in it, only {', '.join(names) or 'nothing'}")
+    context, document = (next((row[name] for name in outer if name.lower() in of), None) for of in _EXTRAS)
+    values = (texts[names[found.source]], texts[names[found.target]], context, document)
+    if not all(value is None or isinstance(value, str) for value in values):
+        raise ValueError("something else than a text where a text belongs")
+    return RowTexts(*(value or "" for value in values))
+
+
+_READERS: Mapping[tuple[str, ...], Callable[[_Job], Iterator[Unit]]] = {
+    (".po", ".pot"): _from_po,
+    (".tmx",): _from_tmx,
+    (".xlf", ".xliff"): _from_xliff,
+    (".csv", ".tsv"): _from_table,
+    (".jsonl",): _from_json_lines,
+}
+#: The endings of files that hold translations, as :func:`read_units` knows them.
+ENDINGS = tuple(ending for endings in _READERS for ending in endings)
