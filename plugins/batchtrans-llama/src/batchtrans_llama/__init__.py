@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from batchtrans import Declared, hookimpl
 
-_OPTIONS = {
+#: What ``-O`` takes, for the backend and the commands alike.
+OPTIONS = {
     "model": "hub id or directory of the base model (default: the embedded one for the language pair)",
     "adapter": "directory or hub id of a LoRA adapter; none leaves out the one that comes with the model",
     "device": "auto, cpu, cuda or cuda:N",
@@ -29,6 +30,13 @@ def batchtrans_backends() -> Iterable[Declared]:
             "llama",
             "batchtrans_llama.backend:LlamaBackend",
             "LLaMA with a QLoRA adapter, on CPU or CUDA",
-            _OPTIONS,
+            OPTIONS,
         )
+    ]
+
+
+@hookimpl
+def batchtrans_commands() -> Iterable[Declared]:
+    return [
+        Declared("eval", "batchtrans_llama.commands:evaluate", "Measure models and other translators on a test set."),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,3 +123,19 @@ def _template(value: str | None) -> str | None:
             "A template may also use {source_language} and {target_language}.",
         )
     return template.removesuffix("\n")
+
+
+def assignments(texts: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    """The ``KEY=VALUE`` words of ``-O`` by their keys, the last one counting.
+
+    :raises UsageError: for a word without a key or an equals sign, and for a key that is not known.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"-O {text}: not of the form KEY=VALUE")
+        if name not in known:
+            raise UsageError(f"there is no option {name!r}", f"Known options: {', '.join(sorted(known))}.")
+        found[name] = value
+    return found

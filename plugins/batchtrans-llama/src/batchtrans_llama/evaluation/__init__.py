@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from .compare import Comparison, Difference, compare
 from .decoding import decode_texts
+from .diagram import Curve, Series
+from .examples import Example, side_by_side
 from .metrics import Flags, Scores, chrf_of, segment_chrf
 from .output import Hypothesis, Output
-from .report import Curve, Example, Series, write_report
+from .report import Verdict, write_report
 from .shots import choose_shots, few_shot_template
 from .systems import CommandSystem, FileSystem, ModelSystem, parse_against, resolve, run_systems
 from .table import table
@@ -27,6 +29,7 @@ __all__ = [
     "Output",
     "Scores",
     "Series",
+    "Verdict",
     "choose_shots",
     "chrf_of",
     "compare",
@@ -36,6 +39,7 @@ __all__ = [
     "resolve",
     "run_systems",
     "segment_chrf",
+    "side_by_side",
     "table",
     "write_report",
 ]

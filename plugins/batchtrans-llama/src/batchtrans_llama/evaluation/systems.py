@@ -143,7 +143,8 @@ def resolve(
     sources: Sequence[str],
     examples: Sequence[tuple[str, str]] = (),
 ) -> list[System]:
-    """Find everything that the systems need, so that what is not there is said before anything is loaded.
+    """Find everything that the systems need, so that what is not there is said before anything is loaded. Without
+    ``specs`` these are the base and its adapter, if it has one.
 
     ``sources`` are those of the test set, and ``examples`` the pairs that few-shot prompts draw from.
 
@@ -151,8 +152,8 @@ def resolve(
     :raises BackendError: for a model or adapter that cannot be used.
     """
     resolved: list[System] = []
-    own: Located | None = None
-    for spec in specs:
+    own = None if specs else locate(settings, source_lang, target_lang)
+    for spec in specs or parse_against(["base,adapter" if own and own.adapter else "base"]):
         if spec.kind == "file":
             resolved.append(_file_system(spec, len(sources)))
         elif spec.kind == "cmd":
