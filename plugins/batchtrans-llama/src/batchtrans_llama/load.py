@@ -93,7 +93,7 @@ def load_to_train(
 def _load(base: Path, trained: str, device: str, dtype: str, quant: str, build: Callable[..., Any]) -> Loaded:
     """What all ways of loading share. ``build`` takes the base's directory, its configuration, device, dtype, the
     numbers of the weights and their form in memory, and gives the model."""
-    _import_all()
+    import_torch()
     with _quiet():
         from safetensors import SafetensorError
         from transformers import AutoConfig
@@ -110,7 +110,7 @@ def _load(base: Path, trained: str, device: str, dtype: str, quant: str, build: 
             model = build(base, config, place, compute, weights, memory)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise _load_error(base, error) from None
-        tokenizer = _tokenizer(base)
+        tokenizer = read_tokenizer(base)
     eos_ids = _eos_ids(model, tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos_ids, default=0)
     _forget_sampling(model)
@@ -165,7 +165,11 @@ def keep_weights_as_stored(model: Any) -> int:
     return len(layers)
 
 
-def _import_all() -> None:
+def import_torch() -> None:
+    """Import what every use of a model needs, quietly; to be called before torch is imported anywhere else.
+
+    :raises BackendError: naming the package that is missing.
+    """
     # Threads that spin while they wait stall one another on a shared machine; must be set before torch starts any.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -380,7 +384,11 @@ def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False) -> Any:
     return model
 
 
-def _tokenizer(base: Path) -> Any:
+def read_tokenizer(base: Path) -> Any:
+    """The fast tokenizer of a checkpoint.
+
+    :raises BackendError: where there is none.
+    """
     from transformers import AutoTokenizer
 
     try:
