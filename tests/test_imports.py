@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+
+from batchtrans import plugins
 
 HEAVY = (
     "torch",
@@ -18,11 +21,18 @@ HEAVY = (
     "peft",
     "bitsandbytes",
     "numpy",
+    "sacrebleu",
     "sqlite3",
 )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["plugins"]])
+def of_llama(command: str) -> Any:
+    """The help of a command that the llama backend's distribution brings, where that is installed."""
+    missing = command not in plugins.registry().commands
+    return pytest.param([command, "--help"], marks=pytest.mark.skipif(missing, reason="batchtrans-llama is missing"))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["plugins"], of_llama("eval")])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from batchtrans.cli import main; code = main(sys.argv[1:]);"

@@ -165,7 +165,7 @@ def sha256_of(pairs: Sequence[Pair]) -> str:
     """The hash of a test set: sources and references in order, whatever files they came from."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(json.dumps([pair.source, pair.target], ensure_ascii=False).encode("utf-8") + b"\n")
+        digest.update(json.dumps([pair.source, pair.target]).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 

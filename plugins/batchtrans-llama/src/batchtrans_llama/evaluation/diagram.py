@@ -90,7 +90,8 @@ def _grid(across: _Axis, up: _Axis) -> list[str]:
     parts = []
     for value in up.marks:
         y = up.at(value)
-        parts.append(f'<line x1="{across.begin}" y1="{y:.1f}" x2="{across.end}" y2="{y:.1f}" stroke="currentColor" class="grid"/>')
+        line = f'<line x1="{across.begin}" y1="{y:.1f}" x2="{across.end}" y2="{y:.1f}"'
+        parts.append(f'{line} stroke="currentColor" class="grid"/>')
         parts.append(f'<text x="{across.begin - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
     for value in across.marks:
         parts.append(f'<text x="{across.at(value):.1f}" y="{up.begin + 16}" text-anchor="middle">{value:.6g}</text>')

@@ -49,7 +49,6 @@ svg { width: 100%; height: auto; } svg text { fill: var(--faint); font-size: 12p
 .dot.line0 { fill: var(--c0); } .dot.line1 { fill: var(--c1); } .dot.line2 { fill: var(--c2); }
 .dot.line3 { fill: var(--c3); }
 .key { display: inline-block; width: 2rem; height: .8rem; vertical-align: middle; }
-code { font-size: .85rem; }
 """.strip()
 
 

@@ -88,7 +88,7 @@ def eval_command(job: Job) -> int:
 
 def _refuse_outputs(job: Job) -> None:
     """What cannot be written is said before any work."""
-    inputs = {Path(name).resolve() for name in (*job.inputs, job.shots or "")}
+    inputs = {Path(name).resolve() for name in (*job.inputs, job.shots) if name}
     for path in filter(None, (job.json_file, job.html_file)):
         if path.resolve() in inputs:
             raise UsageError(f"the output would replace the input {path}")
@@ -103,7 +103,9 @@ def _refuse_outputs(job: Job) -> None:
 def _read(job: Job, inputs: Sequence[str], *, columns: tuple[str, str] | None = None) -> list[Pair]:
     """The pairs of some files; what is in them and not used is said."""
     counts: Counter[str] = Counter()
-    pairs = list(read_pairs(inputs, job.source_lang, job.target_lang, columns=columns, counts=counts))
+    pairs = list(
+        read_pairs(inputs, job.source_lang, job.target_lang, columns=columns, counts=counts, force=job.settings.force)
+    )
     counts.pop("read", None)
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common() if count)
     names = ", ".join(inputs)
@@ -160,7 +162,8 @@ def _write_json(path: Path, job: Job, comparison: Comparison, pairs: Sequence[Pa
         ],
     }
     with AtomicFile(path) as file:
-        file.file.write(json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8") + b"\n")
+        text = json.dumps(values, indent=1, ensure_ascii=False)
+        file.file.write(text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate pair as JSON writes it
         file.commit()
 
 
