@@ -12,7 +12,7 @@ import pytest
 
 import tiny_model
 from batchtrans import plugins
-from conftest import Cli, plugin_environment
+from conftest import ROOT, Cli, plugin_environment
 
 LINES = [
     (source.replace("\ue000", "{name}"), target.replace("\ue000", "{name}")) for source, target in tiny_model.PAIRS
@@ -193,3 +193,15 @@ def test_on_a_terminal_a_bar_shows_how_far_a_model_is(evaluate: Run, llama: tupl
     assert process.wait(60) == 0
     os.close(main)
     assert b"adapter: 100%" in shown and b"6/6" in shown and b"segments/s" in shown
+
+
+def test_the_page_on_evaluation_has_every_option_and_column() -> None:
+    from batchtrans_llama.commands import evaluate
+    from batchtrans_llama.evaluation.metrics import Flags
+    from batchtrans_llama.evaluation.table import COLUMNS
+    from test_docs import options_table
+
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert options_table(evaluate) in text
+    assert "".join(f"| `{column.heading}` | {column.meaning} |\n" for column in COLUMNS) in text
+    assert all(f"`{name}`" in text for name in Flags._fields)

@@ -32,9 +32,9 @@ class Scored:
         return Interval(self.scores[metric], ordered[outside], ordered[len(ordered) - outside - 1])
 
     def p_value(self, other: Scored, metric: str) -> float:
-        """How likely a difference at least as large is, in either direction, if the two are equally good: the share of
-        resamples whose difference, less the mean difference, exceeds the one that was seen (Koehn 2004, as sacrebleu
-        counts it). No difference at all is no evidence: 1."""
+        """How likely one of two equally good systems would be ahead by as much: the share of resamples in which the
+        size of the difference, less its mean, exceeds the one that was seen (Koehn 2004, as sacrebleu counts it).
+        The order of the two does not matter. No difference at all is no evidence: 1, where sacrebleu has 0.001."""
         seen = abs(self.scores[metric] - other.scores[metric])
         if seen == 0.0:
             return 1.0

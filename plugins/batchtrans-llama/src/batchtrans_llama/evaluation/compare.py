@@ -26,8 +26,8 @@ PACKAGES = (
 
 
 class Difference(NamedTuple):
-    """How much more ``system`` scores than the first system in ``metric`` (``BLEU``, ``chrF++``, ``TER``), and the
-    probability of a difference that large, in either direction, if there were none (paired bootstrap)."""
+    """How much more ``system`` scores than the first system in ``metric`` (``BLEU``, ``chrF++``, ``TER``), and ``p`` by
+    paired bootstrap, see :meth:`.bootstrap.Scored.p_value`."""
 
     system: str
     metric: str
@@ -90,8 +90,8 @@ def compare(
 ) -> Comparison:
     """Measure each output against the targets of ``pairs``, and all against the first.
 
-    ``looks_foreign`` tells whether a text is in another language than the target's. ``comet`` gives an output's COMET
-    score, or ``None`` and the reason.
+    ``looks_foreign`` tells whether a text is in the source's language. ``comet`` gives an output's COMET score, or
+    ``None`` and the reason.
     """
     trimmed = [[hypothesis.text for hypothesis in output.hypotheses] for output in outputs]
     raw = [[hypothesis.raw for hypothesis in output.hypotheses] for output in outputs]

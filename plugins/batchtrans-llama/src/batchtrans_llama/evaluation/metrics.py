@@ -116,7 +116,7 @@ def flags_of(
     looks_foreign: Callable[[str], bool] | None = None,
 ) -> Flags:
     """Look at one segment. ``bounds`` are those of :func:`length_bounds`; ``looks_foreign`` tells whether a text is in
-    another language than the target's."""
+    the source's language."""
     text, source, stops = hypothesis.text, pair.source, hypothesis.stops
     problems = {problem.code for problem in checks.judge(source, text, pair.flags)}
     ours, theirs = protect.find(source, pair.flags), protect.find(text, pair.flags)

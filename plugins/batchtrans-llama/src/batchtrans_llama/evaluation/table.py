@@ -51,13 +51,16 @@ COLUMNS = (
     _share("overgen", "over_generated", "texts that went on after the translation"),
     _share("cap", "hit_cap", "texts that only the length cap ended"),
     _share("repeat", "repeated", "texts that repeat themselves"),
-    _share("copy", "copied", "texts left as the source has them"),
-    _share("empty", "empty", "nothing written"),
-    _share("lang", "wrong_language", "texts that look like another language"),
+    _share("copy", "copied", "sentences left as the source has them"),
+    _share("empty", "empty", "segments without a text"),
+    _share("lang", "wrong_language", "texts that look like the source's language"),
     _share("phold", "placeholders", "placeholders right, of the texts that have any"),
     _share("nums", "numbers", "numbers right, of the texts that have any"),
     Column(
-        "len", lambda s: f"{s.length:.2f}", lambda s: f"{s.raw_length:.2f}", "characters for each of the references"
+        "len",
+        lambda s: f"{s.length:.2f}",
+        lambda s: f"{s.raw_length:.2f}",
+        "length of all texts; the references have 1",
     ),
     Column("seg/s", lambda s: _number(s.speed, 1), None, "segments per second, without loading the model"),
 )
