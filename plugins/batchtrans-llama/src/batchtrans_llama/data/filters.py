@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from hashlib import blake2b
 
 from batchtrans.checks import compare_placeholders, may_leave_out, repeated
-from batchtrans.protect import find, has_words
+from batchtrans.protect import Span, find
 
 from ..language import LanguageJudge
 from .read import Pair
@@ -28,7 +28,6 @@ NUMBER_LIKENESS = 0.5
 #: Of a text that stayed as it was, so many small words make it untranslated. Ours: those of the judges in a run.
 UNTRANSLATED_WORDS = 2
 
-_WORD = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 #: Characters of scripts that say in one what takes about three letters elsewhere.
@@ -72,7 +71,8 @@ def reason(pair: Pair, judge: LanguageJudge | None = None, *, max_characters: in
     """Why a pair is not fit to learn from, or the empty string.
 
     The first that holds of: ``empty``, ``too long``, ``private-use characters``, ``mojibake``, ``length ratio``,
-    ``untranslated``, ``placeholders differ``, ``numbers differ``, ``repeated``, ``wrong language`` (asks ``judge``).
+    ``untranslated``, ``placeholders differ`` (by gettext's rule, as a run compares them; a plural form may leave out
+    what gettext lets it), ``numbers differ``, ``repeated``, ``wrong language`` (asks ``judge``).
     """
     source, target = pair.source, pair.target
     if not source.strip() or not target.strip():
@@ -85,11 +85,14 @@ def reason(pair: Pair, judge: LanguageJudge | None = None, *, max_characters: in
         return "mojibake"
     if _is_uneven(source, target):
         return "length ratio"
-    if _is_untranslated(pair):
+    ours, theirs = find(source, pair.flags), find(target, pair.flags)
+    if _is_untranslated(source, target, ours):
         return "untranslated"
-    if _placeholders_differ(pair):
-        return "placeholders differ"
-    if _numbers_differ(pair):
+    if ours or theirs:
+        relaxed = pair.plural and may_leave_out(source, pair.flags)
+        if any(compare_placeholders(ours, source, theirs, target, relaxed)):
+            return "placeholders differ"
+    if _numbers_differ(_outside(source, ours), _outside(target, theirs), pair.plural):
         return "numbers differ"
     if repeated(target) and not repeated(source):
         return "repeated"
@@ -103,27 +106,24 @@ def _is_uneven(source: str, target: str) -> bool:
     return max(lengths) > LENGTH_RATIO * min(lengths) + LENGTH_SLACK
 
 
-def _is_untranslated(pair: Pair) -> bool:
+def _is_untranslated(source: str, target: str, spans: Sequence[Span]) -> bool:
     """Whether both sides are the same but for case and blanks, and it is no name, code or number."""
-    same = pair.source.casefold().split() == pair.target.casefold().split()
-    if not same or not has_words(pair.source, find(pair.source, pair.flags)):
+    if source.casefold().split() != target.casefold().split():
         return False
-    return sum(word.islower() for word in _WORD.findall(pair.source)) >= UNTRANSLATED_WORDS
+    return sum(word.islower() for word in _outside(source, spans).split()) >= UNTRANSLATED_WORDS
 
 
-def _placeholders_differ(pair: Pair) -> bool:
-    """By gettext's rule, as a run compares them; a plural form may leave out what gettext lets it."""
-    ours, theirs = find(pair.source, pair.flags), find(pair.target, pair.flags)
-    if not ours and not theirs:
-        return False
-    relaxed = pair.plural and may_leave_out(pair.source, pair.flags)
-    return any(compare_placeholders(ours, pair.source, theirs, pair.target, relaxed))
+def _outside(text: str, spans: Sequence[Span]) -> str:
+    """The text with a blank for each of its placeholders."""
+    for span in reversed(spans):
+        text = f"{text[: span.start]} {text[span.end :]}"
+    return text
 
 
-def _numbers_differ(pair: Pair) -> bool:
+def _numbers_differ(source: str, target: str, plural: bool) -> bool:
     """Whether the digits are too unlike. A plural form may say its number in a word or not at all."""
-    ours, theirs = _digits(pair.source), _digits(pair.target)
-    if ours == theirs or (pair.plural and not theirs):
+    ours, theirs = _digits(source), _digits(target)
+    if ours == theirs or (plural and not theirs):
         return False
     return SequenceMatcher(None, ours, theirs, autojunk=False).ratio() < NUMBER_LIKENESS
 

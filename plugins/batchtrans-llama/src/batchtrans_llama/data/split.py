@@ -23,6 +23,8 @@ LEAST = 20
 _MOST, _SHORT = 1.2, 0.8
 #: A document with more than this share of all pairs is held out in parts: the rest would not stand for it.
 _NEARLY_ALL = 0.9
+#: A group with more than this share is held out only if there is no other.
+_TOO_MUCH = 0.5
 #: The longest stretch of consecutive pairs that is a group, and how many groups there should be at least.
 _LONGEST_STRETCH, _ENOUGH_GROUPS = 20, 20
 
@@ -54,7 +56,6 @@ def split(pairs: Sequence[Pair], *, dev: int, test: int, seed: int) -> Split:
     """
     groups = _by_document(pairs)
     size = max(1, min(_LONGEST_STRETCH, len(pairs) // _ENOUGH_GROUPS, _least(dev, test) // 4))
-    parted = len(groups) == 1
     while True:
         held = _choose(groups, pairs, dev, test, seed)
         large = max(groups, key=len, default=[])
@@ -66,8 +67,7 @@ def split(pairs: Sequence[Pair], *, dev: int, test: int, seed: int) -> Split:
             break
         groups.remove(large)
         groups += parts
-        parted = True
-    return _without_leaks(pairs, held, (dev, test), parted)
+    return _without_leaks(pairs, held, dev, test)
 
 
 def without_overlap(train: Iterable[Pair], held: Iterable[Pair], counts: Counter[str], name: str) -> list[Pair]:
@@ -91,41 +91,39 @@ def without_overlap(train: Iterable[Pair], held: Iterable[Pair], counts: Counter
     return kept
 
 
-def _without_leaks(
-    pairs: Sequence[Pair], held: tuple[set[int], set[int]], asked: tuple[int, int], parted: bool
-) -> Split:
-    in_test, in_dev = held
-    test = [pair for number, pair in enumerate(pairs) if number in in_test]
-    dev = [pair for number, pair in enumerate(pairs) if number in in_dev]
-    train = [pair for number, pair in enumerate(pairs) if number not in in_test and number not in in_dev]
+def _without_leaks(pairs: Sequence[Pair], held: tuple[set[int], set[int]], dev: int, test: int) -> Split:
+    """The split with these numbers in test and dev, ``dev`` and ``test`` having been asked for."""
+    sides: list[list[Pair]] = [[], [], []]
+    for number, pair in enumerate(pairs):
+        sides[0 if number in held[0] else 1 if number in held[1] else 2].append(pair)
+    in_test, in_dev, train = sides
     counts: Counter[str] = Counter()
-    dev = without_overlap(dev, test, counts, "test")
-    train = without_overlap(without_overlap(train, test, counts, "test"), dev, counts, "dev")
-    wanted_dev, wanted_test = asked
-    if len(train) < LEAST or len(test) < min(LEAST, wanted_test):
-        left_out = f", with {counts.total()} more that are in two of them" if counts else ""
+    in_dev = without_overlap(in_dev, in_test, counts, "test")
+    train = without_overlap(without_overlap(train, in_test, counts, "test"), in_dev, counts, "dev")
+    if len(train) < LEAST or len(in_test) < min(LEAST, test):
+        left_out = f"; {counts.total()} are left out for being in two of them" if counts else ""
         raise UsageError(
-            f"too few pairs for a split: {len(pairs)} give {len(train)} to train on, {len(dev)} dev and "
-            f"{len(test)} test{left_out}",
-            f"At least {LEAST} test pairs and {LEAST} training pairs are needed. "
-            "Give more pairs, ask for smaller splits, or give files of their own to test on.",
+            f"too few pairs to split: of {len(pairs)}, {len(train)} are left to train on, {len(in_dev)} are dev and "
+            f"{len(in_test)} test{left_out}",
+            f"At least {LEAST} training pairs and {LEAST} test pairs are needed: "
+            "give more pairs, hold fewer out, or give files of their own to test on.",
         )
-    return Split(train, dev, test, dict(counts), _warning((dev, wanted_dev), (test, wanted_test), parted))
+    warnings = [_shared(train, [*in_dev, *in_test]), _short("dev", in_dev, dev), _short("test", in_test, test)]
+    return Split(train, in_dev, in_test, dict(counts), "; ".join(filter(None, warnings)))
 
 
-def _warning(dev: tuple[list[Pair], int], test: tuple[list[Pair], int], parted: bool) -> str:
-    sentences = []
-    if parted:
-        sentences.append(
-            "there are not enough documents or contexts to hold whole ones out: "
-            "dev and test are stretches of documents that are trained on, and easier than a new document"
-        )
-    short = [
-        f"{name} has {len(pairs)} pairs, not {asked}"
-        for name, (pairs, asked) in (("dev", dev), ("test", test))
-        if len(pairs) < _SHORT * asked
-    ]
-    return "; ".join(sentences + short)
+def _shared(train: Iterable[Pair], held: Iterable[Pair]) -> str:
+    """What to say where a document and context is both trained on and held out."""
+    if {(pair.document, pair.context) for pair in train}.isdisjoint((pair.document, pair.context) for pair in held):
+        return ""
+    return (
+        "there are too few documents and contexts to hold whole ones out: dev and test are parts of what is trained "
+        "on, and easier than a new document"
+    )
+
+
+def _short(name: str, pairs: Sequence[Pair], asked: int) -> str:
+    return f"{name} has {len(pairs)} pairs, not {asked}" if len(pairs) < _SHORT * asked else ""
 
 
 def _by_document(pairs: Sequence[Pair]) -> list[_Group]:
@@ -156,6 +154,7 @@ def _choose(
 ) -> tuple[set[int], set[int]]:
     """The numbers of the test and the dev pairs: groups in the order of their hash, as long as they fit."""
     ranked = sorted(groups, key=lambda group: (_rank(pairs[group[0]], seed), group[0]))
+    most = len(pairs) if len(groups) == 1 else int(_TOO_MUCH * len(pairs))
     chosen: list[set[int]] = []
     taken: set[int] = set()
     for asked in (test, dev):
@@ -163,7 +162,7 @@ def _choose(
         for group in ranked:
             if len(held) >= asked:
                 break
-            if group[0] not in taken and len(held) + len(group) <= int(_MOST * asked):
+            if group[0] not in taken and len(group) <= most and len(held) + len(group) <= int(_MOST * asked):
                 held.update(group)
                 taken.update(group)
         chosen.append(held)
