@@ -479,6 +479,13 @@ def test_a_huge_document_is_trained_on_if_there_are_others() -> None:
         assert "huge" not in {pair.document for pair in parts.dev + parts.test}
 
 
+def test_documents_that_are_all_too_large_are_all_held_out_in_parts() -> None:
+    pairs = [pair for name in "abcde" for pair in numbered(400, name)]
+    parts = split(pairs, dev=100, test=200, seed=1)
+    check_laws(pairs, parts, 100, 200)
+    assert len({pair.document for pair in parts.test}) >= 3 and parts.warning
+
+
 def test_a_document_that_is_nearly_everything_is_held_out_in_parts() -> None:
     pairs = numbered(2000, "huge") + [pair for name in "abcdef" for pair in numbered(20, name)]
     parts = split(pairs, dev=40, test=60, seed=1)

@@ -19,7 +19,7 @@ from .read import Pair
 
 #: Fewer pairs are no test, and no training.
 LEAST = 20
-#: A split may be larger than asked for by this share of it, and counts as short below the other.
+#: A split may have so many times the pairs that were asked for, and is short below the other.
 _MOST, _SHORT = 1.2, 0.8
 #: A document with more than this share of all pairs is held out in parts: the rest would not stand for it.
 _NEARLY_ALL = 0.9
@@ -60,13 +60,11 @@ def split(pairs: Sequence[Pair], *, dev: int, test: int, seed: int) -> Split:
         held = _choose(groups, pairs, dev, test, seed)
         large = max(groups, key=len, default=[])
         enough = all(len(numbers) >= _needed(asked) for numbers, asked in zip(held, (test, dev), strict=True))
-        if enough and len(large) <= _NEARLY_ALL * len(pairs):
+        if len(large) <= max(size, _NEARLY_ALL * len(pairs) if enough else 0):
             break
-        parts = _parts(large, pairs, size)
-        if len(parts) < 2:
-            break
-        groups.remove(large)
-        groups += parts
+        # One that is nearly everything is cut alone; where there is not enough, all that are too large to be held out.
+        bound = len(large) - 1 if enough else min(len(large) - 1, int(_MOST * max(dev, test)))
+        groups = [part for group in groups for part in ([group] if len(group) <= bound else _parts(group, pairs, size))]
     return _without_leaks(pairs, held, dev, test)
 
 
