@@ -192,7 +192,7 @@ def test_on_a_terminal_a_bar_shows_how_far_a_model_is(evaluate: Run, llama: tupl
         pass  # how Linux says that the other side is closed
     assert process.wait(60) == 0
     os.close(main)
-    assert b"adapter: 100%" in shown and b"6/6" in shown and b"segments/s" in shown
+    assert b"adapter: 100%" in shown and b"scores: 100%" in shown and b"6/6" in shown and b"segments/s" in shown
 
 
 def test_the_page_on_evaluation_has_every_option_and_column() -> None:

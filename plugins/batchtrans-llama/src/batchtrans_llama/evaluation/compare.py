@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import bootstrap
 from .bootstrap import Scored
 from .metrics import Flags, Quality, Scores, flags_of, length_bounds, shares_of
-from .output import Hypothesis, Output
+from .output import Advance, Hypothesis, Output
 
 if TYPE_CHECKING:
     from ..data.read import Pair
@@ -87,15 +87,18 @@ def compare(
     overlap: Mapping[str, int] | None = None,
     looks_foreign: Callable[[str], bool] | None = None,
     comet: Callable[[Output], tuple[float | None, str]] | None = None,
+    advance: Advance = lambda count: None,
 ) -> Comparison:
     """Measure each output against the targets of ``pairs``, and all against the first.
 
     ``looks_foreign`` tells whether a text is in the source's language. ``comet`` gives an output's COMET score, or
-    ``None`` and the reason.
+    ``None`` and the reason. ``advance`` hears twice of each segment of an output, for its trimmed and its raw text.
     """
     trimmed = [[hypothesis.text for hypothesis in output.hypotheses] for output in outputs]
     raw = [[hypothesis.raw for hypothesis in output.hypotheses] for output in outputs]
-    scored, signatures = bootstrap.score([*trimmed, *raw], [pair.target for pair in pairs], target_lang)
+    scored, signatures = bootstrap.score(
+        [*trimmed, *raw], [pair.target for pair in pairs], target_lang, advance=advance
+    )
     bounds = length_bounds(pairs)
     systems, flags = [], []
     for number, output in enumerate(outputs):

@@ -6,7 +6,7 @@ No repair, no second try: what is measured is the model.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from batchtrans import Overload
@@ -16,13 +16,10 @@ from ..asking import BATCH, Answer, Asker
 from ..load import Loaded
 from ..options import LengthCap
 from ..prompt import mask_count
-from .output import Hypothesis
+from .output import Advance, Hypothesis
 
 if TYPE_CHECKING:
     from ..data.read import Pair
-
-#: Called with the number of segments that were finished since the last call.
-Advance = Callable[[int], None]
 
 
 def decode_texts(

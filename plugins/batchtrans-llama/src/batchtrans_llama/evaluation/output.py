@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+#: Called with the number of segments that were finished since the last call.
+Advance = Callable[[int], None]
 
 
 class Hypothesis(NamedTuple):

@@ -68,14 +68,12 @@ def eval_command(job: Job) -> int:
     )
     pairs, systems = _limited(pairs, systems, job.limit)
     comet = Comet(job.comet_command, pairs) if job.comet_command else None
-    outputs = run_systems(systems, pairs, job.source_lang, job.target_lang, job.settings, Progress())
+    progress = Progress()
+    outputs = run_systems(systems, pairs, job.source_lang, job.target_lang, job.settings, progress)
     notes = list(dict.fromkeys(_notes(outputs)))
     for note in notes:
         click.echo(note, err=True)
-    judge = LanguageJudge(job.source_lang, job.target_lang)
-    comparison = compare(
-        pairs, outputs, job.source_lang, job.target_lang, looks_foreign=judge.looks_foreign, comet=comet
-    )
+    comparison = _compared(job, pairs, outputs, comet, progress)
     click.echo(table(comparison))
     for output in outputs if job.worst else ():
         _print_worst(output.name, worst(pairs, output, job.worst))
@@ -84,6 +82,25 @@ def eval_command(job: Job) -> int:
     if job.html_file:
         _write_page(job.html_file, job, comparison, pairs, outputs, notes)
     return 0
+
+
+def _compared(
+    job: Job, pairs: Sequence[Pair], outputs: Sequence[Output], comet: Comet | None, progress: Progress
+) -> Comparison:
+    judge = LanguageJudge(job.source_lang, job.target_lang)
+    progress.begin("scores", 2 * len(outputs) * len(pairs))
+    try:
+        return compare(
+            pairs,
+            outputs,
+            job.source_lang,
+            job.target_lang,
+            looks_foreign=judge.looks_foreign,
+            comet=comet,
+            advance=progress.advance,
+        )
+    finally:
+        progress.end()
 
 
 def _refuse_outputs(job: Job) -> None:
