@@ -38,5 +38,7 @@ def batchtrans_backends() -> Iterable[Declared]:
 @hookimpl
 def batchtrans_commands() -> Iterable[Declared]:
     return [
+        Declared("train", "batchtrans_llama.commands:train", "Train an adapter on your own translations."),
+        Declared("merge", "batchtrans_llama.commands:merge", "Merge an adapter into its base, as a checkpoint."),
         Declared("eval", "batchtrans_llama.commands:evaluate", "Measure models and other translators on a test set."),
     ]

@@ -11,7 +11,7 @@ from batchtrans import Backend, Request, Result
 from .asking import BATCH, Answer, Asker
 from .generate import HfEngine
 from .load import Loaded, load
-from .locate import Located, locate
+from .locate import Located, locate, refuse_rejected
 from .options import Settings, parse
 from .prompt import mask_count, prompt_hash
 
@@ -43,7 +43,9 @@ class LlamaBackend(Backend):
         """The model for a pair, found once: its fingerprint takes a reading of all its weights."""
         pair = (source_lang, target_lang)
         if pair not in self._found:
-            self._found[pair] = locate(self._settings, source_lang, target_lang)
+            found = locate(self._settings, source_lang, target_lang)
+            refuse_rejected(found, self._settings.force)
+            self._found[pair] = found
         return self._found[pair]
 
     def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""``batchtrans.json``: what an adapter knows about itself, and what is assumed of one that has no such file."""
+"""``batchtrans.json``: what an adapter or a merged checkpoint knows about itself, and what is assumed without it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Adapter:
     """An adapter in ``directory``. ``base_name`` is what PEFT wrote down as its base, maybe empty.
 
     Of a plain adapter, without batchtrans.json, the other fields are empty; ``plain`` says so. ``quantisation`` is
-    ``nf4`` or ``none``: which numbers the base weights had when the adapter was trained on them.
+    ``nf4`` or ``none``: which numbers the base weights had when the adapter was trained on them. ``verdict`` is
+    ``ACCEPT`` or ``REJECT`` where a training judged it.
     """
 
     directory: Path
@@ -33,6 +34,7 @@ class Adapter:
     prompt: str = ""
     source_lang: str = ""
     target_lang: str = ""
+    verdict: str = ""
 
     def sha256(self) -> str:
         """The hash of what decides the adapter's output: its configuration and its weights."""
@@ -64,7 +66,31 @@ def read_adapter(directory: Path) -> Adapter:
             raise BackendError(f"{directory / CARD}: the field {name!r} is missing or no text")
     if card["quantisation"] not in ("nf4", "none"):
         raise BackendError(f"{directory / CARD}: quantisation is {card['quantisation']!r}, neither nf4 nor none")
-    return Adapter(directory, base_name, plain=False, **{name: card[name] for name in _FIELDS})
+    verdict = str(card.get("verdict", ""))
+    return Adapter(directory, base_name, plain=False, **{name: card[name] for name in _FIELDS}, verdict=verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a checkpoint with an adapter merged into it was trained to be asked: its prompt and its languages."""
+
+    prompt: str
+    source_lang: str
+    target_lang: str
+
+
+def read_merged(directory: Path) -> Merged | None:
+    """The card of a merged checkpoint; ``None`` for a model that has none.
+
+    :raises BackendError: where it is broken.
+    """
+    if not (directory / CARD).is_file():
+        return None
+    card = read_json(directory / CARD, f"{directory} has no readable {CARD}")
+    try:
+        return Merged(*(str(card[name]) for name in ("prompt", "source_lang", "target_lang")))
+    except KeyError as error:
+        raise BackendError(f"{directory / CARD}: the field {error} is missing") from None
 
 
 def read_json(path: Path, otherwise: str) -> Mapping[str, Any]:

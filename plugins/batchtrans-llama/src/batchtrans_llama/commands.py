@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def evaluate(**given: Any) -> None:
         given["inputs"],
         given["source_lang"],
         given["target_lang"],
-        backend_settings(given),
+        backend_settings(given, assignments(given["assigned"], OPTIONS)),
         given["against"],
         column_pair(given["columns"]),
         given["shots"],
@@ -59,13 +60,91 @@ def evaluate(**given: Any) -> None:
     click.get_current_context().exit(eval_command(job))
 
 
-def backend_settings(given: dict[str, Any]) -> Settings:
-    """The backend's settings from ``-O`` and the options that have flags of their own.
+@click.command("train")
+@click.argument("inputs", nargs=-1, required=True, metavar="PAIRS...")
+@click.option("--from", "source_lang", default="en", show_default=True, metavar="LANG", help="Language of the sources.")
+@click.option("--to", "target_lang", required=True, metavar="LANG", help="Language of the translations.")
+@click.option("-o", "--output", type=_FILE, required=True, metavar="ADAPTER", help="Directory to write.")
+@click.option("--base", metavar="ID|DIR", help="Base model; default: the installed one for the languages.")
+@click.option("--adapter", metavar="DIR|none",
+              help="Adapter to go on from and to replace; default: the one that comes with the model.")  # fmt: skip
+@click.option("--from-scratch", is_flag=True, help="Begin a new adapter; it must still be better than the present one.")
+@click.option("--recipe", type=click.Choice(["default", "seed"]), default="default", show_default=True,
+              help="How to train; docs/training.md has both.")  # fmt: skip
+@click.option("--prompt", metavar="FILE|chat",
+              help="Template to train with, or chat for the tokenizer's own; stored with the adapter.")  # fmt: skip
+@click.option("--columns", metavar="SOURCE,TARGET", help="Columns of a table, by name or by number from 1.")
+@click.option("--dev", default="", metavar="N|FILE", help="Pairs to choose by; default: a tenth, at most 200.")
+@click.option("--test", default="", metavar="N|FILE", help="Pairs to judge by; default: a fifth, at most 500.")
+@click.option("--device", metavar="D", help="cpu, cuda, cuda:1; default: the best there is.")
+@click.option("-O", "assigned", multiple=True, metavar="KEY=VALUE", help="A value of the recipe, or of the backend.")
+@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Decides splits, order and dropout.")
+@click.option("--resume", is_flag=True, help="Go on with a training that was interrupted or killed.")
+@click.option("--overwrite", is_flag=True, help="Replace an adapter of that name (kept as NAME~); begin anew.")
+@click.option("--force", is_flag=True, help="Go on with pairs that seem to be in another language.")
+def train(**given: Any) -> None:
+    """Train an adapter on your own translations, and accept it only if it translates better.
 
-    :raises UsageError: for an option that there is not, or a value out of range.
+    PAIRS are catalogues, TMX, XLIFF, tables, JSON Lines, Parquet, alignment logs, directories of them, or a data set
+    with the columns of OPUS Books. What is held out of them is translated with the new adapter and with everything it
+    would replace; ADAPTER gets the verdict, the scores, and a page that shows them. Exits 1 on REJECT.
+    """
+    from .training.prepare import Job
+    from .training.recipe import RECIPES, option_names, with_options
+    from .training.train import train_command
+
+    recipe_options = dict.fromkeys(option_names(), "")
+    values = assignments(given["assigned"], {**OPTIONS, **recipe_options})
+    changes = {name: value for name, value in values.items() if name in recipe_options}
+    changes |= {"from-scratch": "yes"} if given["from_scratch"] else {}
+    chat = given["prompt"] == "chat"
+    others = {name: value for name, value in values.items() if name not in recipe_options}
+    others |= {"prompt": given["prompt"]} if given["prompt"] and not chat else {}
+    job = Job(
+        given["inputs"],
+        given["source_lang"],
+        given["target_lang"],
+        given["output"],
+        backend_settings(given, others),
+        with_options(RECIPES[given["recipe"]], changes),
+        column_pair(given["columns"]),
+        given["dev"],
+        given["test"],
+        chat,
+        given["seed"],
+        given["resume"],
+        given["overwrite"],
+        given["force"],
+    )
+    click.get_current_context().exit(train_command(job))
+
+
+@click.command("merge")
+@click.argument("adapter", metavar="ADAPTER")
+@click.option("-o", "--output", type=_FILE, required=True, metavar="DIR", help="Directory to write.")
+@click.option("--base", metavar="ID|DIR", help="Base model; default: the one that the adapter names.")
+@click.option("--dtype", type=click.Choice(["bfloat16", "float16"]), default="bfloat16", show_default=True,
+              help="Type of the merged weights.")  # fmt: skip
+@click.option("--test", metavar="FILE", help="Pairs to evaluate by; default: those that the adapter was judged by.")
+@click.option("--device", metavar="D", help="cpu, cuda, cuda:1; default: the best there is.")
+@click.option("--overwrite", is_flag=True, help="Replace a directory of that name (kept as NAME~).")
+def merge(**given: Any) -> None:
+    """Merge ADAPTER into its base: a 16-bit checkpoint that transformers and other tools load without peft.
+
+    It is evaluated beside the adapter, and not written where chrF++ drops by more than 0.5.
+    """
+    from .training.merge import Job, merge_command
+
+    click.get_current_context().exit(merge_command(Job(**given)))
+
+
+def backend_settings(given: Mapping[str, Any], values: Mapping[str, str]) -> Settings:
+    """The backend's settings from the ``values`` of ``-O`` and the options that have flags of their own.
+
+    :raises UsageError: for a value out of range.
     """
     flags = {"model": given["base"], "adapter": given["adapter"], "device": given["device"]}
-    return parse({**assignments(given["assigned"], OPTIONS), **{name: value for name, value in flags.items() if value}})
+    return parse({**values, **{name: value for name, value in flags.items() if value}})
 
 
 def column_pair(text: str | None) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batchtrans import BackendError, UnsupportedPair, UsageError, plugins
 
-from .card import Adapter, read_adapter, read_json
+from .card import Adapter, Merged, read_adapter, read_json, read_merged
 from .fingerprint import fingerprint
 from .options import Settings
 from .prompt import PROMPT, language_name
@@ -64,10 +64,12 @@ def locate(settings: Settings, source_lang: str, target_lang: str) -> Located:
     if given is None and own is not None and not settings.adapter:
         given = read_adapter(own)
     _check_base(base, name)
-    found = Located(name, base, fingerprint(base), given, revision, _template(settings, given), notes)
+    merged = read_merged(base) if given is None else None
+    template = _template(settings, given.prompt if given else merged.prompt if merged else "")
+    found = Located(name, base, fingerprint(base), given, revision, template, notes)
     if given is not None:
         _check_adapter(found, given, settings)
-    _check_pair(found, source_lang, target_lang, settings.force)
+    _check_pair(found, merged, source_lang, target_lang, settings.force)
     return found
 
 
@@ -78,8 +80,23 @@ def _given_adapter(settings: Settings) -> Adapter | None:
     return read_adapter(directory)
 
 
-def _template(settings: Settings, adapter: Adapter | None) -> str:
-    trained = adapter.prompt if adapter is not None else ""
+def refuse_rejected(found: Located, force: bool) -> None:
+    """An adapter that its training rejected is measured and merged, but not used without being asked for twice.
+
+    :raises BackendError: for one, unless ``force``.
+    """
+    if found.adapter is None or found.adapter.verdict != "REJECT":
+        return
+    what = f"the adapter {found.adapter.directory} was rejected: its training did not show that it is better"
+    if not force:
+        raise BackendError(
+            what, f"{found.adapter.directory / 'report.html'} has the reasons; --force uses it all the same."
+        )
+    found.notes.append(f"{what}; used all the same (--force)")
+
+
+def _template(settings: Settings, trained: str) -> str:
+    """The prompt: the one given, else the one that the model was ``trained`` with, else the standard one."""
     if settings.template is None:
         return trained or PROMPT
     if trained and trained != settings.template and not settings.force:
@@ -139,10 +156,11 @@ def _last_part(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
 
 
-def _check_pair(found: Located, source_lang: str, target_lang: str, force: bool) -> None:
+def _check_pair(found: Located, merged: Merged | None, source_lang: str, target_lang: str, force: bool) -> None:
     adapter = found.adapter
-    if adapter is not None and not adapter.plain and not force:
-        trained = (adapter.source_lang, adapter.target_lang)
+    card = merged if adapter is None or adapter.plain else adapter
+    if card is not None and not force:
+        trained = (card.source_lang, card.target_lang)
         if (_language(source_lang), _language(target_lang)) != tuple(map(_language, trained)):
             raise UnsupportedPair(
                 f"{found.name} translates from {trained[0]} to {trained[1]}, not from {source_lang} to {target_lang}",

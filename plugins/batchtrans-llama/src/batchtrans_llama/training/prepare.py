@@ -1,0 +1,148 @@
+"""What a training is asked for, and the pairs it gets: read, filtered, split.
+
+Everything that is left out is counted under its reason, and nothing that is held out, or nearly that, is trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtrans import UsageError
+from batchtrans.textio import sha256_file
+
+from ..data.filters import keep
+from ..data.read import Pair, read_pairs
+from ..data.split import Split, split, without_overlap
+from ..language import check_language
+from ..options import Settings
+from .recipe import Recipe
+
+#: The sizes of the held-out splits where nobody says otherwise: a share of the pairs, within bounds.
+_TEST_SHARE, _MOST_TEST = 5, 500
+_DEV_SHARE, _MOST_DEV = 10, 200
+_LEAST_HELD_OUT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the command line asks for. ``dev`` and ``test`` are a number of pairs, a file, or empty for the default;
+    ``prompt`` is a file, ``chat`` for the tokenizer's chat template, or empty."""
+
+    inputs: tuple[str, ...]
+    source_lang: str
+    target_lang: str
+    output: Path
+    settings: Settings
+    recipe: Recipe
+    columns: tuple[str, str] | None = None
+    dev: str = ""
+    test: str = ""
+    chat: bool = False
+    seed: int = 1
+    resume: bool = False
+    overwrite: bool = False
+    force: bool = False
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints and metrics stand while the training goes on."""
+        return self.output.with_name(self.output.name + ".training")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The pairs of each split, what was left out and why, and the hashes of the files they came from."""
+
+    train: list[Pair]
+    dev: list[Pair]
+    test: list[Pair]
+    read: int
+    dropped: Counter[str]
+    files: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def sha256(self) -> str:
+        """The hash of all pairs in their splits."""
+        digest = hashlib.sha256()
+        for pairs in (self.train, self.dev, self.test):
+            for pair in pairs:
+                digest.update(json.dumps([pair.source, pair.target]).encode("utf-8"))
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+    def summary(self) -> str:
+        """One sentence for the user."""
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.most_common() if count)
+        return (
+            f"pairs: {self.read:,} read, {len(self.train):,} to train, {len(self.dev):,} dev, {len(self.test):,} test"
+            + (f"; left out: {left_out}" if left_out else "")
+        )
+
+
+def read_data(job: Job) -> Data:
+    """Read, filter and split.
+
+    :raises UsageError: where nothing usable is left, or the targets are in another language.
+    """
+    counts: Counter[str] = Counter()
+    pairs = _read(job, job.inputs, counts)
+    given = {name: _read(job, [value], Counter()) for name, value in _files(job).items()}
+    if not pairs:
+        left_out = ", ".join(f"{count} {reason}" for reason, count in counts.items() if reason != "read")
+        raise UsageError(
+            f"there is no pair to train on in {', '.join(job.inputs)}"
+            + (f" (left out: {left_out})" if left_out else ""),
+            "Are --from and --to right, and is anything translated in it?",
+        )
+    if not job.force:
+        check_language(random.Random(job.seed).sample(pairs, min(200, len(pairs))), job.source_lang, job.target_lang)
+    sizes = {name: 0 if name in given else size for name, size in _sizes(job, len(pairs)).items()}
+    notes: tuple[str, ...] = ()
+    if any(sizes.values()):
+        parts = split(pairs, dev=sizes["dev"], test=sizes["test"], seed=job.seed)
+        counts.update(parts.counts)
+        notes = (parts.warning,) if parts.warning else ()
+    else:
+        parts = Split(pairs, [], [], {}, "")
+    train = parts.train
+    for name, held in given.items():
+        train = without_overlap(train, held, counts, name)
+    dev, test = given.get("dev", parts.dev), given.get("test", parts.test)
+    if job.recipe.pairs and len(train) > job.recipe.pairs:
+        train = random.Random(job.seed).sample(train, job.recipe.pairs)
+        counts[f"beyond the recipe's {job.recipe.pairs:,}"] += len(parts.train) - len(train)
+    if not train:
+        raise UsageError("no pair is left to train on", "Hold fewer out with --dev and --test.")
+    read = counts.pop("read", 0)
+    return Data(train, dev, test, read, counts, _hashes([*job.inputs, *_files(job).values()]), notes)
+
+
+def _read(job: Job, inputs: Sequence[str], counts: Counter[str]) -> list[Pair]:
+    pairs = read_pairs(inputs, job.source_lang, job.target_lang, columns=job.columns, counts=counts, force=job.force)
+    return list(keep(pairs, job.source_lang, job.target_lang, counts))
+
+
+def _files(job: Job) -> dict[str, str]:
+    """The held-out splits that are files of their own."""
+    return {name: value for name, value in (("dev", job.dev), ("test", job.test)) if value and not value.isdigit()}
+
+
+def _sizes(job: Job, pairs: int) -> dict[str, int]:
+    """How many pairs to hold out for each split."""
+    usual = {
+        "dev": min(_MOST_DEV, max(_LEAST_HELD_OUT, pairs // _DEV_SHARE)),
+        "test": min(_MOST_TEST, max(_LEAST_HELD_OUT, pairs // _TEST_SHARE)),
+    }
+    asked = {"dev": job.dev, "test": job.test}
+    return {name: int(asked[name]) if asked[name].isdigit() else size for name, size in usual.items()}
+
+
+def _hashes(inputs: Iterable[str]) -> dict[str, str]:
+    """sha256 of each input that is a file; a directory or a name on the hub has none."""
+    return {name: sha256_file(Path(name)) if Path(name).is_file() else "" for name in inputs}
