@@ -90,7 +90,8 @@ def ours(base: Path, arm: str) -> dict[str, Any]:
         fitted = training.fit(False)
         last = json.loads((Path(work) / "metrics.jsonl").read_text().splitlines()[-1])
     return {"load": seconds, "loop": fitted.seconds, "steps": fitted.steps, "peak": fitted.peak_bytes,
-            "loss": last["loss"], "samples": PAIRS * EPOCHS, "note": training.stepper.note, "memory": loaded.quant, "dtype": loaded.dtype}  # fmt: skip
+            "loss": last["loss"], "samples": PAIRS * EPOCHS,
+            "note": training.stepper.note, "memory": loaded.quant, "dtype": loaded.dtype}  # fmt: skip
 
 
 def peer(base: Path, arm: str) -> dict[str, Any]:

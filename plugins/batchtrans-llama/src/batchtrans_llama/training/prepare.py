@@ -96,36 +96,39 @@ def read_data(job: Job) -> Data:
     if not pairs:
         left_out = ", ".join(f"{count} {reason}" for reason, count in counts.items() if reason != "read")
         raise UsageError(
-            f"there is no pair to train on in {', '.join(job.inputs)}"
-            + (f" (left out: {left_out})" if left_out else ""),
+            f"no pair in {', '.join(job.inputs)} can be trained on" + (f" (left out: {left_out})" if left_out else ""),
             "Are --from and --to right, and is anything translated in it?",
         )
-    if not job.force:
-        check_language(random.Random(job.seed).sample(pairs, min(200, len(pairs))), job.source_lang, job.target_lang)
-    sizes = {name: 0 if name in given else size for name, size in _sizes(job, len(pairs)).items()}
     notes: tuple[str, ...] = ()
+    parts = Split(pairs, [], [], {}, "")
+    sizes = {name: size for name, size in _sizes(job, len(pairs)).items() if name not in given}
     if any(sizes.values()):
-        parts = split(pairs, dev=sizes["dev"], test=sizes["test"], seed=job.seed)
+        parts = split(pairs, dev=sizes.get("dev", 0), test=sizes.get("test", 0), seed=job.seed)
         counts.update(parts.counts)
         notes = (parts.warning,) if parts.warning else ()
-    else:
-        parts = Split(pairs, [], [], {}, "")
     train = parts.train
     for name, held in given.items():
         train = without_overlap(train, held, counts, name)
-    dev, test = given.get("dev", parts.dev), given.get("test", parts.test)
     if job.recipe.pairs and len(train) > job.recipe.pairs:
+        counts[f"beyond the recipe's {job.recipe.pairs:,}"] += len(train) - job.recipe.pairs
         train = random.Random(job.seed).sample(train, job.recipe.pairs)
-        counts[f"beyond the recipe's {job.recipe.pairs:,}"] += len(parts.train) - len(train)
     if not train:
         raise UsageError("no pair is left to train on", "Hold fewer out with --dev and --test.")
-    read = counts.pop("read", 0)
-    return Data(train, dev, test, read, counts, _hashes([*job.inputs, *_files(job).values()]), notes)
+    held_out = given.get("dev", parts.dev), given.get("test", parts.test)
+    read = counts.pop("read")
+    return Data(train, *held_out, read, counts, _hashes([*job.inputs, *_files(job).values()]), notes)
 
 
 def _read(job: Job, inputs: Sequence[str], counts: Counter[str]) -> list[Pair]:
-    pairs = read_pairs(inputs, job.source_lang, job.target_lang, columns=job.columns, counts=counts, force=job.force)
-    return list(keep(pairs, job.source_lang, job.target_lang, counts))
+    """The pairs of the inputs that pass the filters; what does not is counted.
+
+    The language is looked at before anything is filtered: with --from and --to swapped nearly all would go.
+    """
+    languages = (job.source_lang, job.target_lang)
+    pairs = list(read_pairs(inputs, *languages, columns=job.columns, counts=counts, force=job.force))
+    if not job.force:
+        check_language(pairs, *languages)
+    return list(keep(pairs, *languages, counts))
 
 
 def _files(job: Job) -> dict[str, str]:
