@@ -165,6 +165,9 @@ def chat_template(base: Path, source_lang: str, target_lang: str) -> str:
 
 def _load(job: Job, found: Located, start: Adapter | None, device: str) -> Loaded:
     settings = job.settings
+    import torch
+
+    torch.manual_seed(job.seed)  # of a new adapter's weights
     quantisation = (start.quantisation if start is not None else "") or job.recipe.quantisation
     return load_to_train(found.base, start, job.recipe.lora(), quantisation, device, settings.dtype, settings.quant)
 
