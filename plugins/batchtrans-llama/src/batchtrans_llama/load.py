@@ -73,8 +73,9 @@ def load_to_train(
 
     ``quantisation`` (``nf4``, ``none``) is which numbers the base has while the adapter learns; how they stand in
     memory is ``quant``, as for :func:`load`, but that ``auto`` keeps 4 bits on CUDA: beside the backward pass it costs
-    nothing to dequantise a layer when it is used, and a 1B model takes 1.5 GB less. The adapter's own weights are float32 whatever the model computes in, or
-    small gradients in float16 would be lost and GradScaler could not unscale them.
+    nothing to dequantise a layer when it is used, and a 1B model takes 1.5 GB less. The adapter's own weights are
+    float32 whatever the model computes in, or small gradients in float16 would be lost and GradScaler could not unscale
+    them.
 
     :raises BackendError: as :func:`load`, or where an adapter has no layer to stand beside.
     """
