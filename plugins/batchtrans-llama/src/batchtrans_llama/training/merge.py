@@ -55,6 +55,8 @@ def merge_command(job: Job) -> int:
 
     :raises BatchtransError: where the adapter, its base or the test set cannot be used.
     """
+    if job.output.name in ("", ".."):
+        raise UsageError(f"{job.output} is no name for a checkpoint", "Name a directory of its own with -o.")
     if job.output.exists() and not job.overwrite:
         raise OutputConflict(f"{job.output} is there already", "Name another directory, or replace it by --overwrite.")
     import_torch()
