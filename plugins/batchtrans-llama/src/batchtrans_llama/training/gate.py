@@ -20,7 +20,9 @@ SIGNIFICANCE = 0.05  #: an adapter is better if chance would do as much in fewer
 #: Least share of segments that end by EOS, and most that run on; one segment is forgiven in a small test split.
 LEAST_STOPPED = 0.995
 MOST_OVER_GENERATED = 0.005
-LEAST_PLACEHOLDERS = 0.99
+#: Least share of segments whose placeholders are right at the first attempt. `run` writes none that is not: it asks
+#: again, then translates the pieces between them, so a few cost time and a doubt, not a catalogue.
+LEAST_PLACEHOLDERS = 0.95
 METRIC = "chrF++"
 
 
