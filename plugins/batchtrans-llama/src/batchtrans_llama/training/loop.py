@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -121,7 +122,10 @@ class Training:
     def __post_init__(self) -> None:
         model = self.loaded.model
         if self.recipe.checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            # transformers 5.23 has a new name for it, and warns of the old one
+            name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+            enable = getattr(model, f"{name}_checkpointing_enable")
+            enable(**{f"{name}_checkpointing_kwargs": {"use_reentrant": False}})
             model.enable_input_require_grads()
         self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._optimizer = torch.optim.AdamW(
@@ -129,7 +133,9 @@ class Training:
             weight_decay=self.recipe.weight_decay,
             fused=self.loaded.device.type == "cuda",
         )
-        self._loss, self._prepared = self.accelerator.prepare(CompletionLoss(model), self._optimizer)
+        with warnings.catch_warnings():  # torch 2.13 has a new name for broadcast_buffers, and accelerate not yet
+            warnings.simplefilter("ignore", FutureWarning)
+            self._loss, self._prepared = self.accelerator.prepare(CompletionLoss(model), self._optimizer)
         on_cuda = self.loaded.device.type == "cuda"
         graphs = self.recipe.graphs and on_cuda and self.accelerator.num_processes == 1
         self.stepper = Stepper(self._loss, self.accelerator.backward, self.loaded.device, graphs)

@@ -66,7 +66,7 @@ def _train(job: Job) -> int:
     data = read_data(job)
     device, dtype = _device(job)
     accelerator = loop.make_accelerator(device, dtype)
-    if accelerator.num_processes > 1:
+    if accelerator.num_processes > 1 and device != "cpu":  # each process has a device of its own
         device = str(accelerator.device)
     say = _Voice(accelerator.is_main_process)
     for note in (*found.notes, *data.notes, data.summary()):
