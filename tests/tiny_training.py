@@ -1,0 +1,107 @@
+"""Trainings of the tiny model: pairs that it can learn in a minute's worth of nothing, and the command line to do so.
+
+The pairs are put together from six verbs, five nouns and five endings, so that what is held out can be translated by
+what was learned, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tiny_model
+from conftest import plugin_environment
+
+_VERBS = {
+    "Open": "Abra", "Delete": "Borre", "Where is": "Dónde está", "I lost": "Perdí", "I see": "Veo", "Close": "Cierre",
+}  # fmt: skip
+_NOUNS = {
+    "the file": "el archivo", "the house": "la casa", "the station": "la estación",
+    "my last tray": "mi última bandeja", "the white file": "el archivo blanco",
+}  # fmt: skip
+_ENDINGS = {
+    "now": "ahora", "here": "aquí", "and the house": "y la casa", "and the station": "y la estación",
+    "and my file": "y mi archivo",
+}  # fmt: skip
+PAIRS = [
+    (f"{verb} {noun} {ending}.", f"{_VERBS[verb]} {_NOUNS[noun]} {_ENDINGS[ending]}.")
+    for verb in _VERBS
+    for noun in _NOUNS
+    for ending in _ENDINGS
+]
+random.Random(0).shuffle(PAIRS)
+
+
+def write_csv(path: Path, pairs: Sequence[tuple[str, str]] = PAIRS, heading: str = "en,es") -> Path:
+    path.write_text(heading + "\n" + "".join(f'"{one}","{other}"\n' for one, other in pairs), encoding="utf-8")
+    return path
+
+
+def options(**changes: object) -> list[str]:
+    """What makes a training of some seconds; ``changes`` are values of the recipe."""
+    values = {"epochs": 100, "steps": 12, "batch": 8, "rate": 1e-2, "scaled_rate": "no", "evaluations": 0, **changes}
+    return [f"-O{name.replace('_', '-')}={value}" for name, value in values.items()]
+
+
+class Done(NamedTuple):
+    """How a command ended: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    said: str
+
+
+class Here:
+    """The command line in this process, which spares the seconds that every new one takes to import torch."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+
+    def __call__(self, *arguments: str | Path) -> Done:
+        from accelerate.state import AcceleratorState
+
+        from batchtrans.cli import main
+
+        AcceleratorState._reset_state(True)  # a process trains once; this one does so again and again
+        self._capture.readouterr()
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            code = main(list(map(str, arguments)))
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        out, said = self._capture.readouterr()
+        return Done(code, out, said)
+
+    def train(self, *arguments: str | Path, base: Path | None = None) -> Done:
+        """Train on the tiny base."""
+        model = () if "--base" in arguments else ("--base", base or tiny_model.nf4_base())
+        return self("train", "--to", "es", "--device", "cpu", *model, *arguments)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line in a process of its own."""
+    return [sys.executable, "-m", "batchtrans", *map(str, arguments)]
+
+
+def environment(plugins: Iterable[Path] = ()) -> dict[str, str]:
+    return plugin_environment(*plugins, OMP_NUM_THREADS="1")
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """In here the disk is full for whatever writes more than this into one file."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
