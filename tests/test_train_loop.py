@@ -28,16 +28,16 @@ from batchtrans_llama.prompt import PROMPT
 from batchtrans_llama.training import checkpoint
 from batchtrans_llama.training.recipe import DEFAULT, Recipe, with_options
 from batchtrans_llama.training.rows import make_rows
-from tiny_training import Here, environment, files_no_larger_than, options
+from tiny_training import environment, files_no_larger_than, options, train
 
 pytest.importorskip("accelerate")
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty directory with pairs."""
     monkeypatch.chdir(tmp_path)
     tiny_training.write_csv(tmp_path / "pairs.csv")
-    return Here(capfd)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -296,8 +296,8 @@ def test_a_base_with_a_weight_that_is_no_number_is_said(tmp_path: Path) -> None:
 # The real command line
 
 
-def test_a_loss_that_is_no_number_leaves_no_adapter(here: Here) -> None:
-    done = here.train("pairs.csv", "-o", "out", *options(rate="1e30", checkpoint=1))
+def test_a_loss_that_is_no_number_leaves_no_adapter(there: None) -> None:
+    done = train("pairs.csv", "-o", "out", *options(rate="1e30", checkpoint=1))
     assert done.code == 1 and not Path("out").exists()
     assert "error: the loss is no number any more at step 2 of 12" in done.said
     assert "Begin anew with a lower -O rate, or another -O dtype (--overwrite)." in done.said
@@ -323,12 +323,12 @@ def once(path: str, act: Callable[[], object]) -> Iterator[None]:
         thread.join()
 
 
-def test_a_full_disk_loses_no_step_that_was_saved(here: Here) -> None:
+def test_a_full_disk_loses_no_step_that_was_saved(there: None) -> None:
     """The second checkpoint is larger than the first, since there is a best look by then, and does not fit."""
     Path("more.csv").write_text("en,es\n" + Path("pairs.csv").read_text(), encoding="utf-8")
     wanted = options(checkpoint=2, evaluations=3.5)
     with files_no_larger_than(500_000):
-        full = here.train("pairs.csv", "-o", "out", "--test", "20", *wanted)
+        full = train("pairs.csv", "-o", "out", "--test", "20", *wanted)
     assert full.code == 1 and "out.training: the checkpoint cannot be written: " in full.said
     assert "MiB are free there)\n  Make room, then go on with --resume." in full.said
     assert sorted(os.listdir("out.training")) == ["metrics.jsonl", "step-00000002"] and not Path("out").exists()
@@ -338,50 +338,50 @@ def test_a_full_disk_loses_no_step_that_was_saved(here: Here) -> None:
         (["pairs.csv", *wanted, "--seed", "2"], "pairs, seed"),
         (["more.csv", *wanted], "pairs"),
     ):
-        other = here.train(*arguments, "-o", "out", "--test", "20", "--resume")
+        other = train(*arguments, "-o", "out", "--test", "20", "--resume")
         assert other.code == 2 and f"holds a training that was begun otherwise: {differs}\n" in other.said
-    none = here.train("pairs.csv", "-o", "new", *wanted, "--resume")
+    none = train("pairs.csv", "-o", "new", *wanted, "--resume")
     assert none.code == 2 and "there is no training to go on with: new.training holds no checkpoint" in none.said
 
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     small = (6_000, limit[1])
     with once(".out.tmp/adapter_model.safetensors", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small)):
-        full = here.train("pairs.csv", "-o", "out", "--test", "20", *wanted, "--resume")
+        full = train("pairs.csv", "-o", "out", "--test", "20", *wanted, "--resume")
     resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert full.code == 1 and "error: out cannot be written: [Errno 27] File too large" in full.said
     assert "  Make room, then go on with --resume." in full.said
     with files_no_larger_than(100_000):
-        full = here.train("pairs.csv", "-o", "out", "--test", "20", *wanted, "--resume")
+        full = train("pairs.csv", "-o", "out", "--test", "20", *wanted, "--resume")
     assert full.code == 1 and ".out.tmp: the adapter cannot be written: " in full.said
     assert sorted(os.listdir(".")) == ["more.csv", "out.training", "pairs.csv"]
     assert checkpoint.exists(Path("out.training"))
 
-    done = here.train("pairs.csv", "-o", "out", "--test", "20", *wanted, "--resume")
+    done = train("pairs.csv", "-o", "out", "--test", "20", *wanted, "--resume")
     assert done.code in (0, 1) and "\nstep " not in done.said and not Path("out.training").exists()
     assert list(losses(Path("out"))) == [2, 4, 6, 8, 10, 12]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_after_the_training_leaves_what_resume_needs(here: Here, number: int, code: int) -> None:
+def test_a_signal_after_the_training_leaves_what_resume_needs(there: None, number: int, code: int) -> None:
     with once(".out.tmp/batchtrans.json", lambda: os.kill(os.getpid(), number)):
-        stopped = here.train("pairs.csv", "-o", "out", *options(steps=3))
+        stopped = train("pairs.csv", "-o", "out", *options(steps=3))
     assert stopped.code == code and stopped.out == ""
     assert ("interrupted; --resume goes on from the last checkpoint" in stopped.said) == (code == 130)
     assert sorted(os.listdir(".")) == ["out.training", "pairs.csv"]
     assert sorted(os.listdir("out.training")) == ["metrics.jsonl", "step-00000003"]
 
 
-def test_what_is_there_is_replaced_only_when_asked(here: Here) -> None:
+def test_what_is_there_is_replaced_only_when_asked(there: None) -> None:
     Path("out").mkdir()
     Path("out", "mine.txt").write_text("mine")
-    refused = here.train("pairs.csv", "-o", "out", *options())
+    refused = train("pairs.csv", "-o", "out", *options())
     assert refused.code == 2 and "out is there already\n  Name another directory with -o" in refused.said
-    done = here.train("pairs.csv", "-o", "out", *options(steps=2), "--overwrite")
+    done = train("pairs.csv", "-o", "out", *options(steps=2), "--overwrite")
     assert done.code in (0, 1) and Path("out~/mine.txt").read_text() == "mine"
     assert "mine.txt" not in os.listdir("out") and Path("out/batchtrans.json").is_file()
     Path("out.training/step-00000001").mkdir(parents=True)
     Path("out.training/step-00000001/state.json").write_text("{}")
-    again = here.train("pairs.csv", "-o", "out", *options(steps=1), "--overwrite")
+    again = train("pairs.csv", "-o", "out", *options(steps=1), "--overwrite")
     assert again.code in (0, 1) and not Path("out.training").exists()
     assert sorted(os.listdir(".")) == ["out", "out~", "pairs.csv"]
 
@@ -405,7 +405,7 @@ def saved() -> int:
     return max((int(path.name[5:]) for path in Path("out.training").glob("step-*")), default=0)
 
 
-def test_killed_and_interrupted_it_ends_as_if_left_alone(here: Here) -> None:
+def test_killed_and_interrupted_it_ends_as_if_left_alone(there: None) -> None:
     import torch
 
     base = tiny_model.nf4_base()
@@ -413,7 +413,7 @@ def test_killed_and_interrupted_it_ends_as_if_left_alone(here: Here) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        alone = here.train("pairs.csv", "-o", "alone", "--test", "20", *wanted)
+        alone = train("pairs.csv", "-o", "alone", "--test", "20", *wanted)
     finally:
         torch.set_num_threads(threads)
     command = ["train", "pairs.csv", "--to", "es", "--device", "cpu", "--base", base, "-o", "out", "--test", "20",
@@ -425,7 +425,7 @@ def test_killed_and_interrupted_it_ends_as_if_left_alone(here: Here) -> None:
     process.kill()
     assert process.wait() == -signal.SIGKILL
     before = saved()
-    refused = here.train("pairs.csv", "-o", "out", "--test", "20", *wanted)
+    refused = train("pairs.csv", "-o", "out", "--test", "20", *wanted)
     assert refused.code == 2 and "out.training holds a training that was not finished" in refused.said
     assert "Go on with it by --resume, or begin anew with --overwrite." in refused.said
 
@@ -472,7 +472,7 @@ def even(steps: int) -> Recipe:
     return recipe(steps=steps, dropout=0.0, rate=2e-3, schedule="constant", warmup=0.0, batch=59)
 
 
-def test_two_processes_train_one_adapter_and_one_process_goes_on_with_it(tmp_path: Path, here: Here) -> None:
+def test_two_processes_train_one_adapter_and_one_process_goes_on_with_it(tmp_path: Path, there: None) -> None:
     alone = training(tmp_path / "alone", even(25))
     alone.fit(False)
     (tmp_path / "fit.py").write_text(FIT.format(tests=str(Path(__file__).parent)))
@@ -487,7 +487,7 @@ def test_two_processes_train_one_adapter_and_one_process_goes_on_with_it(tmp_pat
     assert list(losses(tmp_path / "both")) == [10, 17, 20, 25]
 
 
-def test_a_signal_to_one_process_stops_both(here: Here) -> None:
+def test_a_signal_to_one_process_stops_both(there: None) -> None:
     import psutil
 
     base = tiny_model.nf4_base()

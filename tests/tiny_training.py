@@ -6,15 +6,13 @@ what was learned, and by nothing else.
 
 from __future__ import annotations
 
+import io
 import random
 import signal
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
-
-import pytest
 
 import tiny_model
 from conftest import plugin_environment
@@ -58,36 +56,27 @@ class Done(NamedTuple):
     said: str
 
 
-class Here:
+def here(*arguments: str | Path) -> Done:
     """The command line in this process, which spares the seconds that every new one takes to import torch."""
+    from accelerate.state import AcceleratorState
 
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        self._capture = capture
+    from batchtrans.cli import main
 
-    def __call__(self, *arguments: str | Path) -> Done:
-        from accelerate.state import AcceleratorState
-
-        from batchtrans.cli import main
-
-        AcceleratorState._reset_state(True)  # a process trains once; this one does so again and again
-        self._capture.readouterr()
-        before = signal.getsignal(signal.SIGTERM)
-        try:
+    AcceleratorState._reset_state(True)  # a process trains once; this one does so again and again
+    out, said = io.StringIO(), io.StringIO()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with redirect_stdout(out), redirect_stderr(said):
             code = main(list(map(str, arguments)))
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        out, said = self._capture.readouterr()
-        return Done(code, out, said)
-
-    def train(self, *arguments: str | Path, base: Path | None = None) -> Done:
-        """Train on the tiny base."""
-        model = () if "--base" in arguments else ("--base", base or tiny_model.nf4_base())
-        return self("train", "--to", "es", "--device", "cpu", *model, *arguments)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return Done(code, out.getvalue(), said.getvalue())
 
 
-def command(*arguments: str | Path) -> list[str]:
-    """The command line in a process of its own."""
-    return [sys.executable, "-m", "batchtrans", *map(str, arguments)]
+def train(*arguments: str | Path) -> Done:
+    """Train on the tiny base, in this process."""
+    model = () if "--base" in arguments else ("--base", tiny_model.nf4_base())
+    return here("train", "--to", "es", "--device", "cpu", *model, *arguments)
 
 
 def environment(plugins: Iterable[Path] = ()) -> dict[str, str]:
