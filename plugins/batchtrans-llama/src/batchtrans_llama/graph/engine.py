@@ -58,13 +58,16 @@ class GraphEngine:
     ) -> None:
         self.notes: list[str] = []
         self.rules = Rules(loaded, guards, eos)
+        device = next(loaded.model.parameters()).device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # streams and kernels are those of the current device
         self._llama = llama = Llama(loaded.model, attention, self.notes)
-        self._words = Vocabulary(self.rules, llama.device)
+        self._words = Vocabulary(self.rules, device)
         self._packed = llama.kernels is not None if packed is None else packed
         self.slots, self._budget = self._find_slots(slots, memory)
         self._chunk = chunk or max(256, min((2 if self._packed else 8) * self.slots, 8192))
         self._unit = unit or max(1, self._chunk // 2)
-        self._record = record and llama.device.type == "cuda"
+        self._record = record and device.type == "cuda"
         if compile == "yes":
             llama.compile(self.slots, self.notes)
         self._memory: Any = None
@@ -76,9 +79,10 @@ class GraphEngine:
     def _find_slots(self, most: int | None, memory: int | None) -> tuple[int, int]:
         """How many slots, and how many bytes of cache.
 
-        A step of n slots takes n rows of logits (and, without kernels, three of them in float32), and for its tokens,
-        some 3 n, the inner states of one layer; nine tenths of what is free, less that, is for the cache, which takes
-        2 * layers * key heads * head_dim * bytes a number for each token. The slots are halved until each has 256.
+        A step of n slots takes n rows of logits (and, without kernels, three of them in float32), and the inner states
+        of one layer for its tokens, 3 n if prompts are packed, else 9 n; nine tenths of what is free, less that, is for
+        the cache, which takes 2 * layers * key heads * head_dim * bytes a number for each token. The slots are halved
+        until each has 256 tokens.
         """
         llama, cuda = self._llama, self._llama.device.type == "cuda"
         large = cuda and torch.cuda.get_device_capability(llama.device) >= (8, 0)
@@ -86,7 +90,7 @@ class GraphEngine:
         if memory is not None or not cuda:
             return count, _CPU_BYTES if memory is None else memory
         row = llama.head.out_features * (llama.dtype.itemsize + (0 if llama.kernels else 12))
-        row += 3 * llama.inner_bytes
+        row += (3 if self._packed else 9) * llama.inner_bytes
         while True:
             cache = int(0.9 * _free_bytes(llama.device)) - count * row
             if count == 1 or cache >= count * _TYPICAL * llama.token_bytes:
@@ -232,7 +236,9 @@ class _Queue:
             part = self._prefix[start : start + slots.chunk]
             slots.letter()[2][:, : len(part)] = part, np.zeros_like(part), np.arange(start, start + len(part))
             places = -(-len(part) // slots.unit) * slots.unit if slots.unit else len(part)
-            slots.step(slots.buckets[0], places, 1 if slots.unit else places, letter=True)
+            _, event = slots.step(slots.buckets[0], places, 1 if slots.unit else places, letter=True)
+            if event:
+                event.synchronize()  # a long prefix takes more letters than there are
         slots.share(len(self._prefix))
 
     def seat(self) -> None:

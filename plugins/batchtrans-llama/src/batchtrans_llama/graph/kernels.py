@@ -133,7 +133,7 @@ def attention(q: Any, keys: Any, values: Any, slots: Any, positions: Any) -> Any
     G = q.shape[1] // kv
     o = q.new_empty(len(q), q.shape[1] * D)
     _attention[(len(q), kv)](q, keys, values, o, slots, positions, q.stride(0), keys.stride(0), keys.stride(1), D**-0.5,
-                             G=G, ROWS=max(16, _power(G)), D=D, BLOCK=32, num_warps=2)  # fmt: skip
+                             G=G, ROWS=max(16, _power(G)), D=D, BLOCK=32, num_warps=1, num_stages=2)  # fmt: skip
     return o
 
 
