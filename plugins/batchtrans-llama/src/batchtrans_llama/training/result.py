@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchtrans import BatchtransError, UsageError, plugins
+from batchtrans.errors import OutputConflict
 
 from ..card import Adapter, read_adapter
 from ..data.read import Pair
@@ -47,6 +48,23 @@ _PACKAGES = (
     "batchtrans", "batchtrans-llama", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers",
     "safetensors", "sacrebleu",
 )  # fmt: skip
+
+
+def refuse_output(output: Path, overwrite: bool) -> None:
+    """Say what speaks against writing a directory of this name, before there is anything to write.
+
+    :raises UsageError: where it cannot be written.
+    :raises OutputConflict: where it is there already and must not be replaced.
+    """
+    if output.name in ("", ".."):
+        raise UsageError(f"-o {output} is no name of a new directory", "Name one of its own.")
+    if output.exists() and not overwrite:
+        raise OutputConflict(
+            f"{output} is there already", "Name another directory with -o, or replace it with --overwrite."
+        )
+    parent = output.resolve().parent
+    if not parent.is_dir():
+        raise UsageError(f"there is no directory {parent} to write {output.name} into")
 
 
 def write_adapter(loaded: Loaded, directory: Path, base_name: str) -> None:

@@ -46,7 +46,7 @@ def train_command(job: Job) -> int:
 
     :raises BatchtransError: where the input, the model or the machine does not allow it.
     """
-    _refuse_output(job)
+    result.refuse_output(job.output, job.overwrite)
     try:
         import_torch()
         return _train(job)
@@ -116,17 +116,6 @@ class _Voice:
 
 
 # What is refused before any work
-
-
-def _refuse_output(job: Job) -> None:
-    if job.output.name in ("", ".."):
-        raise UsageError(f"{job.output} is no name for an adapter", "Name a directory of its own with -o.")
-    if job.output.exists() and not job.overwrite:
-        raise OutputConflict(
-            f"{job.output} is there already", "Name another directory with -o, or replace it with --overwrite."
-        )
-    if not job.output.resolve().parent.is_dir():
-        raise UsageError(f"there is no directory {job.output.resolve().parent} to write {job.output.name} into")
 
 
 def _refuse_checkpoint(job: Job, exists: bool) -> None:
