@@ -1,7 +1,7 @@
-"""Trainings of the tiny model: pairs that it can learn in a minute's worth of nothing, and the command line to do so.
+"""Trainings of the tiny model: pairs that it can learn in three seconds, and the command line in this process.
 
-The pairs are put together from six verbs, five nouns and five endings, so that what is held out can be translated by
-what was learned, and by nothing else.
+How a source begins decides its translation, so that what is held out can be translated by what was learned, and
+by nothing else.
 """
 
 from __future__ import annotations
@@ -20,17 +20,11 @@ from conftest import plugin_environment
 _VERBS = {
     "Open": "Abra", "Delete": "Borre", "Where is": "Dónde está", "I lost": "Perdí", "I see": "Veo", "Close": "Cierre",
 }  # fmt: skip
-_NOUNS = {
-    "the file": "el archivo", "the house": "la casa", "the station": "la estación",
-    "my last tray": "mi última bandeja", "the white file": "el archivo blanco",
-}  # fmt: skip
-_ENDINGS = {
-    "now": "ahora", "here": "aquí", "and the house": "y la casa", "and the station": "y la estación",
-    "and my file": "y mi archivo",
-}  # fmt: skip
+_NOUNS = ("the file", "the house", "the station", "my last tray", "the white file")
+_ENDINGS = ("now", "here", "and the house", "and the station", "and my file")
 PAIRS = [
-    (f"{verb} {noun} {ending}.", f"{_VERBS[verb]} {_NOUNS[noun]} {_ENDINGS[ending]}.")
-    for verb in _VERBS
+    (f"{verb} {noun} {ending}.", f"{translation} el archivo de la casa.")
+    for verb, translation in _VERBS.items()
     for noun in _NOUNS
     for ending in _ENDINGS
 ]
@@ -44,7 +38,7 @@ def write_csv(path: Path, pairs: Sequence[tuple[str, str]] = PAIRS, heading: str
 
 def options(**changes: object) -> list[str]:
     """What makes a training of some seconds; ``changes`` are values of the recipe."""
-    values = {"epochs": 100, "steps": 12, "batch": 8, "rate": 1e-2, "scaled_rate": "no", "evaluations": 0, **changes}
+    values = {"epochs": 100, "steps": 12, "batch": 8, "rate": 5e-3, "scaled_rate": "no", "evaluations": 0, **changes}
     return [f"-O{name.replace('_', '-')}={value}" for name, value in values.items()]
 
 
