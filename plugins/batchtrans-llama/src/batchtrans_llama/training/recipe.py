@@ -1,7 +1,7 @@
 """The recipe: every number that decides what an adapter becomes, in one place.
 
-Two recipes are named. ``seed`` is the setting that the project began with, to the letter where it said one; what it
-left open is taken from QLoRA's own scripts. ``default`` is what was measured to be better. ``docs/training.md`` has a
+Two recipes are named. ``seed`` is the setting that the project began with, to the letter where one is on record; what
+is not is a default of transformers' or a value of QLoRA's own script. ``default`` is ours. ``docs/training.md`` has a
 table of both with the source of each value, and a test compares it with this module.
 """
 
