@@ -247,7 +247,7 @@ def test_input_that_cannot_be_learned_from_is_refused(name: str, content: str | 
 BAD_OPTIONS = [
     (["--columns", "en"], 2, "--columns takes the column of the sources and that of the targets, not 'en'"),
     (["--columns", "en,fr"], 2, "pairs.csv has no columns en and fr\n  Its first line has 'en', 'es'."),
-    (["-O", "beams=4"], 2, "there is no option 'beams'\n  Known options: adapter, alpha, batch,"),
+    (["-O", "beams=4"], 2, "there is no option 'beams'\n  Known options: adapter, alpha, "),
     (["-O", "name=mine"], 2, "there is no option 'name'"),
     (["-O", "r=0"], 2, "the option r cannot be 0\n  It takes a number from 1 to 1e+30."),
     (["-O", "rate"], 2, "-O rate: not of the form KEY=VALUE"),
