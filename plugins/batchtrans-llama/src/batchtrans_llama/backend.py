@@ -20,8 +20,9 @@ from .prompt import mask_count, prompt_hash
 _CHARS_PER_SEGMENT = 512
 #: What one call takes of an engine that schedules: any window of a document.
 _WINDOW = 1 << 16
-#: Answers that such an engine gives before they are logged: some steps' worth, so that the device is never waited for.
-_PORTION = 64
+#: Answers that such an engine gives before they are judged and logged: about a step's worth, so that the device has
+#: another step to do meanwhile.
+_PORTION = 32
 
 
 class LlamaBackend(Backend):

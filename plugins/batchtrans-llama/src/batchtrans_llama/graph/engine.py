@@ -229,7 +229,7 @@ class _Queue:
         self.answers: deque[tuple[int, Decoded]] = deque()
 
     def open(self, slots: Slots) -> None:
-        """Begin with empty slots, the prefix in all of them."""
+        """Begin with empty slots, the prefix in all that will be used."""
         slots.clear()
         self.holder = np.full(slots.count, -1)
         for start in range(0, len(self._prefix), slots.chunk):
@@ -239,7 +239,7 @@ class _Queue:
             _, event = slots.step(slots.buckets[0], places, 1 if slots.unit else places, letter=True)
             if event:
                 event.synchronize()  # a long prefix takes more letters than there are
-        slots.share(len(self._prefix))
+        slots.share(len(self._prefix), min(slots.count, self.count))
 
     def seat(self) -> None:
         """Give free slots to the next requests, the lowest first."""

@@ -184,9 +184,9 @@ class Slots:
         self._new[1] = self.count
         self._state[DONE] = 1
 
-    def share(self, tokens: int) -> None:
-        """Make the first tokens of slot 0 the beginning of every slot."""
-        self._cache[:, :, 1:, :, :tokens] = self._cache[:, :, :1, :, :tokens]
+    def share(self, tokens: int, slots: int) -> None:
+        """Make the first tokens of slot 0 the beginning of the first ``slots``."""
+        self._cache[:, :, 1:slots, :, :tokens] = self._cache[:, :, :1, :, :tokens]
 
     def move(self, source: Any, target: Any) -> None:
         """Move slots (numpy arrays of their numbers) into others, which are idle."""
