@@ -9,8 +9,25 @@ from hypothesis import strategies as st
 from batchtrans import protect, syntaxes
 from batchtrans.types import MASK_BASE
 
-FLAGS = [frozenset(), frozenset({"c-format"}), frozenset({"python-format"}), frozenset({"python-brace-format"})]
-PLACEHOLDERS = ["%s", "%(name)d", "{0}", "{name}", "<b>", "</a>", "https://a.example/b?c=d", "me@example.org", "&amp;"]
+FLAGS = [frozenset(), frozenset({"no-c-format"}), frozenset({"c-format", "python-brace-format"})]
+FLAGS += [frozenset({flag}) for flag in (*syntaxes.SYNTAXES, "rust-format")]
+PLACEHOLDERS = [
+    "%s",
+    "%(name)d",
+    "%1",
+    "$x",
+    "~{~A~}",
+    "{0}",
+    "{name}",
+    "{n, plural, other {#}}",
+    "'{'",
+    "--long",
+    "<b>",
+    "</a>",
+    "https://a.example/b?c=d",
+    "me@example.org",
+    "&amp;",
+]
 TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(PLACEHOLDERS)), max_size=8).map("".join)
 
 
@@ -59,6 +76,15 @@ def test_edges_join_to_the_text(text: str) -> None:
             ["https://example.org/a_(b)?c=d", "www.example.org", "me@example.org"],
         ),
         ("no %s here", "no-c-format", []),
+        ("100% yes, %s", "c-format", ["%s"]),
+        ("%1 of %L2, 5% off", "qt-format", ["%1", "%L2"]),
+        ("it''s {0,number} '{' x", "java-format", ["{0,number}", "'{'"]),
+        ("~a of ~{~d~^, ~}", "scheme-format", ["~a", "~{", "~d", "~^", "~}"]),
+        ("$a and ${b} and $(c)", "sh-format", ["$a", "${b}", "$("]),
+        ("a {:?} of {name}s", "rust-format", ["{:?}", "{name}s"]),
+        ("See http://%s/%d now", "c-format", ["http://%s/%d"]),
+        ("<a href='%s'>%d</a>", "c-format", ["<a href='%s'>", "%d", "</a>"]),
+        ("{0} of {n, plural, other {#}}", "", ["{0}", "{n, plural, other {", "#", "}}"]),
         ("icon \ue123 stays", "", ["\ue123"]),
     ],
 )
