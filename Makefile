@@ -54,7 +54,7 @@ $(VENV)/.installed: $(VENV)/.created $(METADATA)
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	@echo "Adding the test tools (about 60 MB)."
+	@echo "Adding the test tools (some 400 MB on disk, of which pyarrow and pandas, for data sets, are the most)."
 	@$(PIP) -e '.[test]'
 	@touch $@
 

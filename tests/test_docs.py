@@ -2,15 +2,17 @@
 
 A fenced ``console`` block that stands right under ``<!-- run -->`` is executed: lines that begin with ``$`` are
 commands, the rest is what they print (both streams), where a line of three dots stands for any lines. The blocks of a
-document share one directory, with the samples in it. ``<!-- run: NAME -->`` does so with the distribution NAME
-installed, whose files are the blocks under ``<!-- file: NAME/... -->``.
+document share one directory, with the samples in it and the files that stand under ``<!-- file: PATH -->``.
+``<!-- run: NAME -->`` does so with the distribution NAME installed, whose files are those under NAME.
 
     python tests/test_docs.py               prints the README's table of options
+    python tests/test_docs.py train         prints that of a command of a plugin
     python tests/test_docs.py PAGE...       writes what the commands of a page print under them
 """
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import os
@@ -28,12 +30,14 @@ import jsonschema
 import pytest
 
 import batchtrans
-from batchtrans import alignment, builtin, cli, errors, hookspecs
+from batchtrans import alignment, builtin, cli, errors, hookspecs, plugins
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PACKAGE = Path(batchtrans.__file__).parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+#: What the commands of a page need beside the core and what all tests need.
+NEEDED = {"tutorial-seed.md": ("batchtrans_en_es", "torch", "datasets")}
 GUIDES = [DOCS / "hooks.md", DOCS / "writing-a-format.md", DOCS / "writing-a-backend.md"]
 
 _BLOCK = re.compile(
@@ -58,6 +62,14 @@ def page_id(page: Path) -> str:
     return page.name
 
 
+def with_marks(page: Path) -> Any:
+    """A page as a parameter, skipped where something that it needs is missing."""
+    missing = [name for name in NEEDED.get(page.name, ()) if importlib.util.find_spec(name) is None]
+    marks = [pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")]
+    marks += [pytest.mark.model] if page.name in NEEDED else []
+    return pytest.param(page, marks=marks, id=page_id(page))
+
+
 # Running what is written
 
 
@@ -76,6 +88,7 @@ def environment(directory: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONIOENCODING": "utf-8",
         "SOURCE_DATE_EPOCH": "1795435200",
+        "CUDA_VISIBLE_DEVICES": "",  # what a page shows is what a processor does
     }
 
 
@@ -101,7 +114,7 @@ def printed_by(command: str, directory: Path, variables: Mapping[str, str]) -> s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=120,
+        timeout=600,
     )
     return comparable("\n".join(line.rstrip() for line in ended.stdout.splitlines()))
 
@@ -120,10 +133,11 @@ def run_blocks(consoles: list[Block], directory: Path, variables: Mapping[str, s
 
 
 def workspace(page: Path, tmp_path: Path) -> Path:
-    """A directory with the samples and the files of the page's distributions."""
+    """A directory with the samples, the pairs of the tests, and the files of the page."""
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copytree(ROOT / "samples", work / "samples", ignore=shutil.ignore_patterns("*.es.*"))
+    for files in ("samples", "tests/data/pairs"):
+        shutil.copytree(ROOT / files, work / files, ignore=shutil.ignore_patterns("*.es.*"))
     for block in blocks(page):
         if block.kind == "file":
             path = work / block.name
@@ -141,11 +155,11 @@ def install(page: Path, work: Path, site: Path) -> str:
     return name
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in GUIDES], ids=page_id)
+@pytest.mark.parametrize("page", [with_marks(page) for page in PAGES if page not in GUIDES])
 def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path) -> None:
     work = workspace(page, tmp_path)
-    consoles = blocks(page)
-    assert all((block.kind, block.name) == ("run", "") for block in consoles)
+    consoles = [block for block in blocks(page) if block.kind == "run"]
+    assert not any(block.name for block in consoles)
     run_blocks(consoles, work, environment(tmp_path))
 
 
@@ -246,6 +260,96 @@ def test_the_architecture_page_lists_the_dependencies_of_the_core() -> None:
     assert table and required
     wanted = set(re.findall(r"^    ([\w-]+)", required[1], re.M))
     assert set(re.findall(r"^\| ([\w-]+) \| ", table[1], re.M)) - {"package"} == wanted
+
+
+# What is written of training
+
+
+def of_llama(module: str) -> Any:
+    """A module of the llama backend's distribution; the test is skipped where that is not installed."""
+    return pytest.importorskip(f"batchtrans_llama.{module}", reason="batchtrans-llama is not installed")
+
+
+def section(page: Path, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or above."""
+    level = heading.split()[0]
+    found = re.search(rf"^{heading}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", page.read_text(encoding="utf-8"), re.M | re.S)
+    assert found, heading
+    return found[1]
+
+
+def test_the_page_on_training_has_the_options_of_train_and_merge() -> None:
+    commands = of_llama("commands")
+    text = section(DOCS / "training.md", "## Options")
+    assert options_table(commands.train) in text and options_table(commands.merge) in text
+
+
+def test_the_page_on_training_has_every_value_of_both_recipes_with_its_source() -> None:
+    recipe = of_llama("training.recipe")
+    text = section(DOCS / "training.md", "## Recipes")
+    rows = re.findall(r"^\| `([\w-]+)` \| (\S+) \| (\S+) \| (.+) \|$", text, re.M)
+    fields = recipe.option_names()
+    assert [row[0] for row in rows] == list(fields)
+    for option, default, seed, source in rows:
+        for wanted, value in ((recipe.DEFAULT, default), (recipe.SEED, seed)):
+            read = recipe.with_options(wanted, {option: value})
+            assert getattr(read, fields[option]) == getattr(wanted, fields[option]), f"{option} of {wanted.name}"
+        assert re.search("seed|QLoRA|[Oo]urs", source), option
+
+
+def test_the_page_on_training_has_every_reason_and_bound_of_the_filters() -> None:
+    filters = of_llama("data.filters")
+    text = section(DOCS / "training.md", "### What is left out")
+    reasons = set(re.findall(r'return "([a-z -]+)"', inspect.getsource(filters.reason)))
+    assert len(reasons) > 8 and reasons <= set(re.findall(r"`([^`]+)`", text))
+    for reason, bound in (
+        ("too long", f"{filters.MAX_CHARACTERS:,} characters"),
+        ("length ratio", f"{filters.LENGTH_RATIO} times as long as the other, and {filters.LENGTH_SLACK} characters"),
+        ("untranslated", f"{filters.UNTRANSLATED_WORDS} lower-case words"),
+        ("numbers differ", f"less alike than {filters.NUMBER_LIKENESS}"),
+    ):
+        assert re.search(rf"^\| `{reason}` \| .*{re.escape(bound)}", text, re.M), reason
+
+
+def test_the_page_on_training_has_the_bounds_of_the_gate_and_of_merge() -> None:
+    gate, merge, prepare, train = (of_llama(f"training.{name}") for name in ("gate", "merge", "prepare", "train"))
+    text = section(DOCS / "training.md", "## The gate")
+    for bound in (
+        f"p under {gate.SIGNIFICANCE}",
+        f"at least {gate.LEAST_STOPPED:.1%} of the answers end by EOS",
+        f"at most {gate.MOST_OVER_GENERATED:.1%} of the answers have text behind",
+        f"in {gate.LEAST_PLACEHOLDERS:.0%} of the texts",
+    ):
+        assert bound.replace("%", " %") in text, bound
+    text = (DOCS / "training.md").read_text(encoding="utf-8")
+    assert f"lower by more than\n{merge.MOST_LOST}" in text
+    assert f"## Fewer than {train.FEW_PAIRS:,} pairs" in text
+    held_out = f"at least {prepare.LEAST} and at most {prepare._MOST_TEST}, and a tenth"
+    assert held_out in text.replace("\n", " ") and f"at\nmost {prepare._MOST_DEV}" in text
+
+
+def test_the_tests_that_the_page_on_training_names_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "training.md").read_text(encoding="utf-8")))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    assert named and named <= set(re.findall(r"^def (test_\w+)", sources, re.M))
+
+
+LLAMA = ROOT / "plugins" / "batchtrans-llama"
+
+
+def test_the_architecture_page_lists_the_modules_of_training_and_evaluation() -> None:
+    text = section(DOCS / "architecture.md", "## Training and evaluation in batchtrans-llama")
+    listed = set(re.findall(r"^\| `([\w/]+\.py)` \|", text, re.M))
+    package = LLAMA / "src" / "batchtrans_llama"
+    files = [path for part in ("data", "training", "evaluation") for path in (package / part).glob("*.py")]
+    assert listed == {path.relative_to(package).as_posix() for path in files if path.name != "__init__.py"}
+
+
+def test_the_architecture_page_lists_the_dependencies_of_the_llama_backend() -> None:
+    text = section(DOCS / "architecture.md", "### Dependencies of batchtrans-llama")
+    setup = (LLAMA / "setup.cfg").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"^    ([\w-]+)[>=<]", setup, re.M)) - {"batchtrans"}
+    assert set(re.findall(r"^\| ([\w-]+) \| ", text, re.M)) - {"package"} == wanted | {"trl"}
 
 
 def hooks() -> dict[str, Any]:
@@ -402,5 +506,8 @@ if __name__ == "__main__":
     if not sys.argv[1:]:
         print(options_table(cli.run))
     for argument in sys.argv[1:]:
+        if argument in plugins.registry().commands:
+            print(options_table(plugins.resolve(plugins.registry().commands[argument])))
+            continue
         with tempfile.TemporaryDirectory() as temporary:
             rewrite(Path(argument).resolve(), Path(temporary))

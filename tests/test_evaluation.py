@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tiny_model
@@ -218,6 +218,7 @@ TEXTS = st.text(st.sampled_from("ab .,%sd{}<>\n\t<b>1é&;"), max_size=60)
 
 
 @given(TEXTS, st.sampled_from([frozenset(), C]))
+@example("<1\n>", frozenset())
 def test_the_parts_of_a_text_are_the_text_and_an_answer_that_is_the_part_gives_it_back(
     text: str, flags: frozenset[str]
 ) -> None:
@@ -227,7 +228,7 @@ def test_the_parts_of_a_text_are_the_text_and_an_answer_that_is_the_part_gives_i
         assert part.has_masks_of(part.text)
         assert part.unmask(part.text, flags, len(parts) == 1) == part.core
         assert part.sent(99) == part.text and part.sent(-1) == part.core
-        assert "\n" not in part.core
+        assert "\n" not in part.text
 
 
 def test_directives_that_changed_places_get_numbers_only_where_the_part_is_the_whole_text() -> None:
@@ -327,6 +328,12 @@ def test_a_command_gets_each_part_on_a_line_of_its_own_and_the_texts_come_back_j
     assert [hypothesis.text for hypothesis in output.hypotheses] == [source.upper() for source in SOURCES]
     assert output.hypotheses[-2].text == "  OPEN THE FILE.\nTHE HOUSE IS WHITE.\n"
     assert output.hypotheses[0].stops == () and output.seconds
+
+
+def test_a_tag_over_two_lines_does_not_make_two_texts_of_one() -> None:
+    pairs = [Pair("See <a\n\nid='x'>this</a> page", "Vea"), Pair("Open the file.", "Abra")]
+    (output,) = run_systems([command(UPPER)], pairs, "en", "es", settings_of(), Progress())
+    assert [hypothesis.text for hypothesis in output.hypotheses] == [pair.source.upper() for pair in pairs]
 
 
 def test_a_command_may_answer_with_nothing_or_without_the_last_empty_lines() -> None:
@@ -881,8 +888,8 @@ def test_examples_are_where_systems_differ_most_and_the_rest_spread() -> None:
     chosen = side_by_side(pairs, [written(same, "a"), written(other, "b")], 9)
     numbers = [example.number for example in chosen]
     assert numbers == sorted(set(numbers)) and len(numbers) == 9 and {8, 42} <= set(numbers)
-    example = next(example for example in chosen if example.number == 8)
-    assert example.texts == {"a": same[7], "b": pairs[7].target} and example.scores["b"] == pytest.approx(100)
+    found = next(item for item in chosen if item.number == 8)
+    assert found.texts == {"a": same[7], "b": pairs[7].target} and found.scores["b"] == pytest.approx(100)
 
 
 def test_there_are_no_more_examples_than_segments() -> None:

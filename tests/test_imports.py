@@ -23,6 +23,10 @@ HEAVY = (
     "numpy",
     "sacrebleu",
     "sqlite3",
+    "accelerate",
+    "safetensors",
+    "pyarrow",
+    "py3langid",
 )
 
 
@@ -32,7 +36,10 @@ def of_llama(command: str) -> Any:
     return pytest.param([command, "--help"], marks=pytest.mark.skipif(missing, reason="batchtrans-llama is missing"))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["plugins"], of_llama("eval")])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["plugins"], of_llama("eval"), of_llama("train"), of_llama("merge")],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from batchtrans.cli import main; code = main(sys.argv[1:]);"

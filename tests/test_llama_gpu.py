@@ -33,6 +33,7 @@ def run(**options: str) -> tuple[dict[str, object], list[Result]]:
 def test_in_float32_the_gpu_writes_what_the_cpu_writes() -> None:
     _, on_cpu = run(device="cpu")
     fingerprint, on_gpu = run(device="cuda", dtype="float32")
+    assert fingerprint["engine"] == "graph"
     assert (fingerprint["device"], fingerprint["dtype"], fingerprint["quant"]) == ("cuda", "float32", "none")
     for one, other in zip(on_cpu, on_gpu, strict=True):
         assert (one.raw, one.stop, one.tokens_out) == (other.raw, other.stop, other.tokens_out)
@@ -48,17 +49,19 @@ def test_16_bits_are_the_default_and_the_type_follows_the_card() -> None:
     assert [result.target for result in results] == TARGETS
 
 
+@pytest.mark.parametrize("engine", ["hf", "graph"])
 @pytest.mark.parametrize("dtype", ["float16", "auto"])
-def test_4_bit_weights_with_the_adapter_beside_them_translate(dtype: str) -> None:
-    fingerprint, results = run(device="cuda", quant="nf4", dtype=dtype)
-    assert fingerprint["quant"] == "nf4"
+def test_4_bit_weights_with_the_adapter_beside_them_translate(dtype: str, engine: str) -> None:
+    fingerprint, results = run(device="cuda", quant="nf4", dtype=dtype, engine=engine)
+    assert (fingerprint["quant"], fingerprint["engine"]) == ("nf4", engine)
     assert [result.target for result in results] == TARGETS
 
 
 def test_a_full_gpu_is_overload_and_a_smaller_batch_goes_through() -> None:
     import torch
 
-    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cuda", "max-batch": "100000"})
+    options = {"device": "cuda", "engine": "hf", "max-batch": "100000"}
+    backend = LlamaBackend({"model": str(tiny_model.model()), **options})
     backend.start("en", "es")
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()

@@ -17,7 +17,10 @@ from batchtrans_llama.options import LengthCap, parse
         ("device", "cuda:x", "auto, cpu, cuda or cuda:N"),
         ("dtype", "int8", "auto, float32, bfloat16 or float16"),
         ("quant", "8bit", "auto, nf4 or none"),
-        ("engine", "vllm", "auto or hf"),
+        ("engine", "vllm", "auto, hf or graph"),
+        ("attention", "flash", "auto, sdpa or triton"),
+        ("compile", "maybe", "auto, yes or no"),
+        ("eos", "yes", "on or off"),
         ("max-batch", "0", "a whole number from 1 on"),
         ("max-batch", "many", "a whole number from 1 on"),
         ("local-only", "maybe", "yes or no"),
@@ -51,6 +54,7 @@ def test_every_declared_option_is_read() -> None:
 def test_no_options_give_the_defaults() -> None:
     settings = parse({})
     assert (settings.device, settings.dtype, settings.quant, settings.engine) == ("auto",) * 4
+    assert (settings.attention, settings.compile, settings.eos) == ("auto", "auto", True)
     assert settings.max_batch is None and settings.template is None and not settings.force
     assert str(settings.length_cap) == "16+2.2*n"
 

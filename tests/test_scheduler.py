@@ -98,6 +98,26 @@ def test_one_request_too_large_is_an_error_of_its_own() -> None:
     assert all("memory" in result.error for result in found.values())
 
 
+def test_a_backend_that_gives_answers_bit_by_bit_is_read_in_portions() -> None:
+    backend = Upper()
+    backend.portion = 3
+    asked = requests(["a", "b", "a", "c", "d", "e", "f", "g"])
+    batches = list(Scheduler(backend).translate(asked))
+    assert len(backend.calls) == 1
+    assert [batch.number for batch in batches] == [1, 2, 3]
+    assert [len(batch.results) for batch in batches] == [4, 3, 1]
+    assert batches[0].duplicates == {2: 0}
+    assert sorted(result.id for batch in batches for result in batch.results) == list(range(8))
+
+
+@given(WORDS, st.integers(1, 9), st.integers(0, 3), st.integers(1, 4))
+def test_portions_change_no_answer_whatever_fails(words: list[str], limit: int, early: int, portion: int) -> None:
+    backend = Upper(limit, frozenset({"a", "bb"}), early)
+    backend.portion = portion
+    asked = requests(words)
+    assert answers(Scheduler(backend), asked) == answers(Scheduler(Upper(limit, frozenset({"a", "bb"}), early)), asked)
+
+
 def test_alone_sends_one_by_one() -> None:
     backend = Upper()
     answers(Scheduler(backend), requests(["a", "b", "c"]), alone=True)

@@ -184,7 +184,7 @@ def test_only_the_syntax_of_an_icu_message_is_kept() -> None:
             ],
             ["{a set of words}", "{", "}", "{,}"],
         ),
-        ("variable", ["$HOME", "$x", "$user_name"], ["$5", "US$ 5", "5$", "A$AP"]),
+        ("variable", ["$HOME", "$x", "$user_name", "%PATH%"], ["$5", "US$ 5", "5$", "A$AP", "5%of%", "%d%"]),
         ("code", ["`name`", "``--x``", "`a.b()`"], ["`quoted'", "it`s", "`two words`", "`Title <page>`_"]),
         ("link", ["](https://a.example)"], ["] (a)", "[a]"]),
         (
@@ -193,7 +193,7 @@ def test_only_the_syntax_of_an_icu_message_is_kept() -> None:
             ["and/or", "1/2", "/", "km/h"],
         ),
         ("option", ["--verbose", "--no-cache"], ["--", "well-known", "a--b", "-5", "--Yes", "- x"]),
-        ("escape", ["\\n", '\\"', "\\u00e9", "\\x41"], ["\\", "\\ "]),
+        ("escape", ["\\n", '\\"', "\\u00e9", "\\x41", "\\\\"], ["\\", "\\newline", "\\textbf", "\\alpha"]),
         ("entity", ["&amp;", "&#65;", "&#x41;"], ["AT&T", "a & b;", "&"]),
         ("tag", ["<b>", "</b>", '<a href="x y">', "<br/>", "<!-- x -->", "<0>", "</0>"], ["a < b > c", "<3", "<>"]),
         ("email", ["me@example.org"], ["me@home", "@name"]),

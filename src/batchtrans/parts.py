@@ -14,8 +14,8 @@ from . import protect, segmentation
 
 class Part(NamedTuple):
     """One part of a text. ``source`` is its text with all white space; ``core`` is that on one line without blanks at
-    the edges, ``text`` is the core masked, and ``wrapped`` is the core before its lines were joined. ``copied`` says
-    that it is its own translation."""
+    the edges (a tag alone may still hold a line break), ``text`` is the core masked, and ``wrapped`` is the core before
+    its lines were joined. ``copied`` says that it is its own translation."""
 
     source: str
     text: str

@@ -17,8 +17,9 @@ from .types import Backend, Request, Result
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The answers to one backend call: ``results`` for the requests sent, ``duplicates`` (request id to the id it is a
-    duplicate of) with results of their own in ``results``; ``number`` counts from 1, ``ms`` is its wall time."""
+    """The answers to one backend call, or the next of them where the backend gives them in portions: ``results`` for
+    the requests sent, ``duplicates`` (request id to the id it is a duplicate of) with results of their own in
+    ``results``; ``number`` counts from 1, ``ms`` is the wall time that it was waited for."""
 
     number: int
     results: list[Result]
@@ -47,15 +48,17 @@ class Scheduler:
         queue = deque([request] for request in unique) if alone else deque(self._cut(unique))
         while queue:
             group, size, started = queue.popleft(), self._size, monotonic()
-            answers, rest = self._ask(group)
+            waiting = {request.id: request for request in group}
+            for answers in self._ask(group, waiting):
+                self.batches += 1
+                yield self._batch(answers, followers, (monotonic() - started) * 1000)
+                started = monotonic()
+            rest = list(waiting.values())
             if self._size != size:
                 queue = deque(self._cut(rest + [request for later in queue for request in later]))
             elif rest:
                 middle = (len(rest) + 1) // 2
                 queue.extendleft(half for half in (rest[middle:], rest[:middle]) if half)
-            if answers:
-                self.batches += 1
-                yield self._batch(answers, followers, (monotonic() - started) * 1000)
 
     def _distinct(self, requests: Sequence[Request]) -> tuple[list[Request], dict[int, list[int]]]:
         """Each different text once, and which other requests wait for its answer."""
@@ -86,10 +89,10 @@ class Scheduler:
                 batch.append(request)
         return batches
 
-    def _ask(self, group: list[Request]) -> tuple[list[Result], list[Request]]:
-        """One backend call: results, and the requests to send again in smaller batches (after an overload, with
-        ``_size`` halved for good; after any other failure, to find the one request that causes it)."""
-        waiting = {request.id: request for request in group}
+    def _ask(self, group: list[Request], waiting: dict[int, Request]) -> Iterator[list[Result]]:
+        """One backend call: its results, in portions if the backend has it so. They are taken out of ``waiting``; what
+        is left there is to be sent again in smaller batches (after an overload, with ``_size`` halved for good; after
+        any other failure, to find the one request that causes it)."""
         answers: list[Result] = []
         error = "the backend gave no result"
         try:
@@ -99,19 +102,24 @@ class Scheduler:
                 answers.append(
                     result if _is_text(result) else Result(result.id, "", error="the answer is no valid text")
                 )
+                if self.backend.portion and len(answers) >= self.backend.portion:
+                    yield answers
+                    answers = []
         except Overload as overload:
-            if len(group) > 1:
+            if len(group) == 1:
+                error = f"too large for this machine's memory: {overload.what}"
+            else:
                 self._size = max(1, len(group) // 2)
-                return answers, list(waiting.values())
-            error = f"too large for this machine's memory: {overload.what}"
+                error = ""
         except BackendError:
             raise
         except Exception as failure:  # a fault in one request must not take its neighbours down
-            if len(group) > 1:
-                return answers, list(waiting.values())
-            error = f"the backend failed: {type(failure).__name__}: {failure}"
-        answers.extend(Result(request.id, "", error=error) for request in waiting.values())
-        return answers, []
+            error = "" if len(group) > 1 else f"the backend failed: {type(failure).__name__}: {failure}"
+        if error:
+            answers.extend(Result(request.id, "", error=error) for request in waiting.values())
+            waiting.clear()
+        if answers:
+            yield answers
 
     def _batch(self, answers: list[Result], followers: dict[int, list[int]], ms: float) -> Batch:
         results, duplicates = list(answers), {}

@@ -216,13 +216,15 @@ class Backend(ABC):
     ``masks`` is how many different mask characters it carries through a translation (0: placeholders are sent as
     they are). ``verbatim`` backends get whole segments, unmasked, and their text is written without any check.
     ``batch_size`` bounds the requests of one :meth:`translate` call and ``batch_chars`` their padded size, longest
-    source times number of requests.
+    source times number of requests. A backend that forms batches itself sets both so high that it gets whole windows,
+    and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time.
     """
 
     masks: int = 0
     verbatim: ClassVar[bool] = False
     batch_size: int = 64
     batch_chars: int = 32_768
+    portion: int | None = None
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self.options = options

@@ -152,8 +152,8 @@ def facts() -> str:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     lines = [
-        "| arm | steps | loop | samples/s | peak GiB | load and quantise | memory, type |",
-        "|---|---|---|---|---|---|---|",
+        "| arm | steps | loop | samples/s | 2,000 samples | peak GiB | load and quantise | memory, type |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for arm, row in results.items():
         lines.append(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from batchtrans import protect
 from batchtrans_llama.prompt import MASKS
+from batchtrans_llama.training.rows import mask_pair
 from data import weight
 
 _MASKED_SHARE = 0.6  # of the pairs that have placeholders: the rest show placeholders as they are
@@ -66,32 +68,17 @@ def augment(pair: Pair, chance: random.Random) -> tuple[str, str]:
 def masked(pair: Pair, chance: random.Random) -> tuple[str, str] | None:
     """The pair with a mask in the place of each placeholder, the same on both sides; None where they differ.
 
-    Equal placeholders are matched in order of occurrence. Masks are numbered in the order of the English, or drawn
-    from all of them so that none stays unknown.
+    Masks are numbered in the order of the English, or drawn from all of them so that none stays unknown. ``chance`` is
+    asked only about a pair that can be masked.
     """
-    left, right = protect.find(pair.english), protect.find(pair.spanish)
-    names = [pair.english[span.start : span.end] for span in left]
-    others = [pair.spanish[span.start : span.end] for span in right]
-    if not names or len(names) > len(MASKS) or Counter(names) != Counter(others):
-        return None
-    numbers = list(range(len(names)))
-    if chance.random() >= _IN_ORDER_SHARE:
-        numbers = chance.sample(range(len(MASKS)), len(names))
-    waiting: dict[str, list[int]] = {}
-    for name, number in zip(names, numbers, strict=True):
-        waiting.setdefault(name, []).append(number)
-    return (
-        _replace(pair.english, left, numbers),
-        _replace(pair.spanish, right, [waiting[name].pop(0) for name in others]),
-    )
+    in_order = _masked_by(pair, range(len(MASKS)))
+    if in_order is None or chance.random() < _IN_ORDER_SHARE:
+        return in_order
+    return _masked_by(pair, chance.sample(range(len(MASKS)), len(protect.find(pair.english))))
 
 
-def _replace(text: str, spans: list[protect.Span], numbers: list[int]) -> str:
-    parts, position = [], 0
-    for span, number in zip(spans, numbers, strict=True):
-        parts += [text[position : span.start], MASKS[number]]
-        position = span.end
-    return "".join(parts) + text[position:]
+def _masked_by(pair: Pair, numbers: Sequence[int]) -> tuple[str, str] | None:
+    return mask_pair(pair.english, pair.spanish, frozenset(), numbers)
 
 
 def _invented(pair: Pair, chance: random.Random) -> tuple[str, str]:

@@ -66,6 +66,7 @@ def csharp(text: str) -> FormatString:
 
 #: A literal apostrophe, quoted text, a brace.
 _JAVA_MARK = re.compile(r"''|'(?:[^']|'')*(?:'|\Z)|[{}]")
+_BRACE = re.compile("[{}]")
 _JAVA_ELEMENT = re.compile(r"([0-9]{1,9})(?:,(number|choice|date|time)(?:,(.*))?)?", re.DOTALL)
 _DEEPEST = 20  # choices within choices
 _JAVA_TYPES = {None: "any", "number": "number", "choice": "number", "date": "date", "time": "date"}
@@ -86,7 +87,7 @@ def java(text: str) -> FormatString:
             builder.add(start, end, *_java_arguments(element, builder))
         elif end - start > 2:
             builder.add(start, end)
-            if not re.search("[{}]", text[start:end]):
+            if not _BRACE.search(text, start, end):
                 builder.misread("an apostrophe begins quoted text; a literal one is doubled")
     return builder.done()
 
@@ -100,7 +101,7 @@ def _java_parts(message: str, builder: Builder) -> Iterator[tuple[int, int, str 
             builder.fail("'}' closes nothing")
         elif mark[0] == "{":
             depth = 1
-            while depth and (brace := re.compile("[{}]").search(message, position)):
+            while depth and (brace := _BRACE.search(message, position)):
                 depth += 1 if brace[0] == "{" else -1
                 position = brace.end()
             if depth:

@@ -15,6 +15,7 @@ LOOKS = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal|number|date|t
 _ARGUMENT = re.compile(r"\{\s*(\w+)\s*(?:\}|,\s*(\w+)\s*(\}|,))")
 _STYLE = re.compile(r"(?:[^{}']|'[^']*')*\}")
 _OFFSET = re.compile(r"\s*(?:offset:\s*\d+)?")
+_END = re.compile(r"\s*\}")
 _CASE = re.compile(r"\s*(=\d+|\w+)\s*\{")
 #: Quoted text, a literal apostrophe being none, and the signs that mean something.
 _MARK = re.compile(r"''|'[{}#|](?:[^']|'')*(?:'|\Z)|[{}#]")
@@ -79,7 +80,7 @@ class _Reader:
             if closing is None:
                 raise _Fault("a message does not end")
             start = closing
-        end = re.compile(r"\s*\}").match(self.text, self.at)
+        end = _END.match(self.text, self.at)
         if not end or "other" not in cases:
             raise _Fault(f"{name} has no case 'other', or does not end")
         self.at = end.end()

@@ -115,14 +115,14 @@ def either(one: Items | None, other: Items | None) -> Items | None:
     length += bool(one.loop) != bool(other.loop)  # the place where one of them ends is not part of the loop
     period = lcm(len(one.loop) or 1, len(other.loop) or 1) if one.loop or other.loop else 0
     items: list[Item] = []
-    ended = False  # one of them; the place where it does is one where the other may
+    over = False  # one of them is; where it ends, the other may
     for position in _places(length + period):
         here, there = one.at(position), other.at(position)
         if here and there:
             items.append(_join(here, there))
         elif found := here or there:
-            items.append(found if ended else found._replace(required=False))
-            ended = True
+            items.append(found if over else found._replace(required=False))
+            over = True
     return Items(tuple(items[:length]), tuple(items[length:])).normal()
 
 

@@ -30,6 +30,8 @@ _PATH = r"(?<![\w/.~])(?:~|\.\.?)?(?:/[\w.+-]*\w){2,}|(?<![\w/])~/[\w.+-]*\w|\b[
 _PRINTF = rf"(?<![\w%])%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?{_SIZE}[diouxXfgGcsp@](?![\w%])"
 _NAMED_PRINTF = r"%(?:\(\w+\)|<\w+>)[-+#0\d.]*[dfgrsux]"
 _BRACE = r"[%$#]?\{\s*[A-Za-z_][\w.:-]*(?:\[\w+\])?(?:![rsa])?(?::[^{}\s]*)?\s*\}|\{\d*\}"
+#: Not the commands of TeX that begin like one.
+_ESCAPE = r"""\\(?:["'\\]|[rt](?![a-z])|n(?!ew|eq\b|abla|ot\b|oindent)|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})"""
 
 #: In order: where two could begin, the first one does.
 _SHAPES = (
@@ -39,13 +41,13 @@ _SHAPES = (
     Shape("code", ("`",), r"``[^`\s]+``|(?<![\w`:])`[^`'\s<]+`(?![\w`])"),
     Shape("role", (":`",), r":[a-z][\w+.:-]*:`(?=[^`\n]+`)"),
     Shape("link", ("](",), r"\]\([^()\s]+\)"),
-    Shape("printf", ("%",), rf"{_PRINTF}|{_NAMED_PRINTF}|(?<![\w%])%[A-Za-z_]\w+%"),
+    Shape("printf", ("%",), f"{_PRINTF}|{_NAMED_PRINTF}"),
     Shape("brace", ("{",), rf"\{{\{{[^{{}}\n]+\}}\}}|\{{%[^{{}}\n]+%\}}|{_BRACE}"),
-    Shape("variable", ("$",), r"(?<![\w$])\$[A-Za-z_]\w*"),
+    Shape("variable", ("$", "%"), r"(?<![\w$])\$[A-Za-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%"),
     Shape("entity", ("&",), r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"),
     Shape("path", ("/", ":\\"), _PATH),
     Shape("option", ("--",), r"(?<![^\s\"'(\[,|])(?:--[a-z](?:[\w-]*\w)(?![\w-])|-[A-Za-z](?=,? --[a-z]))"),
-    Shape("escape", ("\\",), r"""\\(?:[abfnrtv0"'\\]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})"""),
+    Shape("escape", ("\\",), _ESCAPE),
     Shape("mask", (), "[\ue000-\uf8ff]"),
 )
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)

@@ -5,15 +5,16 @@ The backend and the evaluation both ask here, so that a model is measured as it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from batchtrans import Overload
 
-from .generate import Decoded, Engine, HfEngine
+from .generate import HfEngine
 from .load import Loaded
 from .options import LengthCap
 from .prompt import MASKS, encode_prompts, language_name
+from .rules import Decoded, Engine, is_out_of_memory
 from .stop import line_heads, trim
 
 #: Segments decoded together where nobody says otherwise, by the type of the device.
@@ -43,7 +44,8 @@ class Answer(NamedTuple):
 class Asker:
     """A loaded model with its prompt for one language pair.
 
-    ``guards=False`` lets the model run on to EOS or the length cap: what it does by itself.
+    ``engine`` decodes, the reference if none is given; with ``guards=False`` that one lets the model run on to EOS or
+    the length cap: what it does by itself.
 
     :raises UsageError: for a template without ``{source}`` or a language without a name in the prompt.
     """
@@ -57,6 +59,7 @@ class Asker:
         length_cap: LengthCap,
         *,
         guards: bool = True,
+        engine: Engine | None = None,
     ) -> None:
         self._tokenizer = loaded.tokenizer
         self._context = loaded.context
@@ -65,49 +68,52 @@ class Asker:
         self._cap = length_cap
         self._heads = _heads(template, source_lang, target_lang)
         self._dropped = _unprinted_ids(loaded.tokenizer)
-        self._engine: Engine = HfEngine(loaded, guards=guards)
+        self.engine: Engine = engine or HfEngine(loaded, guards=guards)
 
     def ask(self, sources: Sequence[str]) -> list[Answer]:
         """The answers to texts with something in them, in their order; placeholders are masked already.
 
         :raises Overload: where they do not fit into memory together.
         """
+        answers = dict(self.stream(sources))
+        return [answers[index] for index in range(len(sources))]
+
+    def stream(self, sources: Sequence[str]) -> Iterator[tuple[int, Answer]]:
+        """The same with the index of its text each, in any order, as the engine finishes them."""
         prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
         caps = [
             min(self._cap.tokens(length), self._context - len(prompt))
             for prompt, length in zip(prompts, _token_counts(self._tokenizer, sources), strict=True)
         ]
         fitting = [index for index, cap in enumerate(caps) if cap > 0]
-        decoded = self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting])
-        answers = dict(zip(fitting, decoded, strict=True))
-        return [
-            self._answer(len(prompt), answers[index]) if index in answers else self._too_long(len(prompt))
-            for index, prompt in enumerate(prompts)
-        ]
+        yield from ((index, self._too_long(len(prompts[index]))) for index, cap in enumerate(caps) if cap <= 0)
+        for place, decoded in self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting]):
+            index = fitting[place]
+            yield index, self._answer(len(prompts[index]), decoded)
 
     def _too_long(self, tokens: int) -> Answer:
         error = f"the prompt has {tokens} tokens, too many for a model that takes {self._context} with the answer"
         return Answer("", "", False, "", tokens, 0, None, None, error)
 
-    def _decode(self, prompts: list[list[int]], caps: list[int]) -> list[Decoded]:
+    def _decode(self, prompts: list[list[int]], caps: list[int]) -> Iterator[tuple[int, Decoded]]:
         import torch
 
-        if not prompts:
-            return []
         try:
-            return self._engine.decode(prompts, caps)
-        except torch.cuda.OutOfMemoryError as error:
-            message = str(error).split("\n")[0]
+            yield from self.engine.stream(prompts, caps)
+            return
         except (MemoryError, RuntimeError) as error:
-            message = str(error).split("\n")[0]
-            if not isinstance(error, MemoryError) and "allocate memory" not in message:
+            if not is_out_of_memory(error):
                 raise
+            message = str(error).split("\n")[0]
         # Only here, with the exception and the tensors its frames held gone, can the memory be given back.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         raise Overload(f"{len(prompts)} segments do not fit into memory: {message}", "Use a smaller -O max-batch.")
 
     def _answer(self, tokens_in: int, answer: Decoded) -> Answer:
+        if answer.stop == "memory":
+            error = f"a prompt of {tokens_in} tokens and its answer are too large for this machine's memory"
+            return Answer("", "", False, "", tokens_in, 0, None, None, error)
         kept = [token for token in answer.ids if token not in self._dropped]
         raw = self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         text, cut = trim(raw, self._heads)

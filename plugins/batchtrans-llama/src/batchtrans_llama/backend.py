@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from batchtrans import Backend, Request, Result
 
 from .asking import BATCH, Answer, Asker
+from .engines import choose_engine
 from .generate import HfEngine
 from .load import Loaded, load
 from .locate import Located, locate, refuse_rejected
@@ -16,12 +18,16 @@ from .options import Settings, parse
 from .prompt import mask_count, prompt_hash
 
 _CHARS_PER_SEGMENT = 512
+#: What one call takes of an engine that schedules: any window of a document.
+_WINDOW = 1 << 16
+#: Answers that such an engine gives before they are logged: some steps' worth, so that the device is never waited for.
+_PORTION = 64
 
 
 class LlamaBackend(Backend):
     """LLaMA-family models through transformers, with or without a LoRA adapter; greedy decoding only.
 
-    ``notes`` are remarks for the user, complete after :meth:`start`.
+    ``notes`` are remarks for the user; an engine may add to them while it decodes.
     """
 
     def __init__(self, options: Mapping[str, str]) -> None:
@@ -34,7 +40,11 @@ class LlamaBackend(Backend):
         self._loaded: Loaded | None = None
         self._asker: Asker | None = None
         self._found: dict[tuple[str, str], Located] = {}
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+
+    @property
+    def notes(self) -> list[str]:
+        return self._notes + (self._asker.engine.notes if self._asker else [])
 
     def preview(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
         return located_fingerprint(self._locate(source_lang, target_lang), self._settings)
@@ -52,13 +62,16 @@ class LlamaBackend(Backend):
         settings = self._settings
         found = self._locate(source_lang, target_lang)
         loaded = load(found.base, found.adapter, settings.device, settings.dtype, settings.quant)
-        self.notes = [*found.notes, *loaded.notes]
+        self._notes = [*found.notes, *loaded.notes]
         self._loaded = loaded
-        self._asker = Asker(loaded, found.template, source_lang, target_lang, settings.length_cap)
+        engine = choose_engine(loaded, settings)
+        pair = source_lang, target_lang
+        self._asker = Asker(loaded, found.template, *pair, settings.length_cap, engine=engine)
         self.masks = mask_count(loaded.tokenizer)
-        self.batch_size = settings.max_batch or BATCH[loaded.device.type]
-        self.batch_chars = self.batch_size * _CHARS_PER_SEGMENT
-        return {**located_fingerprint(found, settings), **loaded_fingerprint(loaded)}
+        self.batch_size = _WINDOW if engine.schedules else settings.max_batch or BATCH[loaded.device.type]
+        self.batch_chars = sys.maxsize if engine.schedules else self.batch_size * _CHARS_PER_SEGMENT
+        self.portion = _PORTION if engine.schedules else None
+        return {**located_fingerprint(found, settings), **loaded_fingerprint(loaded, engine.name)}
 
     def translate(self, requests: Iterable[Request]) -> Iterator[Result]:
         remaining = iter(requests)
@@ -70,13 +83,14 @@ class LlamaBackend(Backend):
         yield from (Result(request.id, "") for request in batch if not request.source.strip())
         batch = [request for request in batch if request.source.strip()]
         if batch:
-            answers = self._asker.ask([request.source for request in batch])
-            yield from (_result(request.id, answer) for request, answer in zip(batch, answers, strict=True))
+            answers = self._asker.stream([request.source for request in batch])
+            yield from (_result(batch[index].id, answer) for index, answer in answers)
 
     def stop(self) -> None:
         if self._loaded is None:
             return
         on_cuda = self._loaded.device.type == "cuda"
+        self._notes = self.notes
         self._loaded = self._asker = None
         if on_cuda:
             import torch
@@ -86,7 +100,12 @@ class LlamaBackend(Backend):
 
 def located_fingerprint(found: Located, settings: Settings) -> dict[str, Any]:
     """What the files and options say, before a device is chosen; an option given by hand counts as it is."""
-    given = {"quant": settings.quant, "dtype": settings.dtype, "device": settings.device.partition(":")[0]}
+    given = {
+        "quant": settings.quant,
+        "dtype": settings.dtype,
+        "device": settings.device.partition(":")[0],
+        "engine": settings.engine,
+    }
     return {
         "backend": "llama",
         "model": found.name,
@@ -96,17 +115,18 @@ def located_fingerprint(found: Located, settings: Settings) -> dict[str, Any]:
         "prompt": prompt_hash(found.template),
         "length_cap": str(settings.length_cap),
         **{name: value for name, value in given.items() if value != "auto"},
+        **({} if settings.eos else {"eos": "off"}),
     }
 
 
-def loaded_fingerprint(loaded: Loaded) -> dict[str, Any]:
+def loaded_fingerprint(loaded: Loaded, engine: str = HfEngine.name) -> dict[str, Any]:
     """How the weights stand in memory, and what they are computed with."""
     return {
         "weights": loaded.weights,
         "quant": loaded.quant,
         "dtype": loaded.dtype,
         "device": loaded.device.type,
-        "engine": HfEngine.name,
+        "engine": engine,
     }
 
 

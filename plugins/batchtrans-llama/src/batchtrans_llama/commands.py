@@ -81,7 +81,8 @@ def evaluate(**given: Any) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Decides splits, order and dropout.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted or killed.")
 @click.option("--overwrite", is_flag=True, help="Replace an adapter of that name (kept as NAME~); begin anew.")
-@click.option("--force", is_flag=True, help="Go on with pairs that seem to be in another language.")
+@click.option("--force", is_flag=True,
+              help="Go on with pairs that seem to be in another language, an adapter for another base.")  # fmt: skip
 def train(**given: Any) -> None:
     """Train an adapter on your own translations, and accept it only if it translates better.
 
@@ -100,6 +101,7 @@ def train(**given: Any) -> None:
     chat = given["prompt"] == "chat"
     others = {name: value for name, value in values.items() if name not in recipe_options}
     others |= {"prompt": given["prompt"]} if given["prompt"] and not chat else {}
+    others |= {"force": "yes"} if given["force"] else {}
     job = Job(
         given["inputs"],
         given["source_lang"],

@@ -1,69 +1,42 @@
-"""The reference decode engine: transformers' greedy ``generate`` over a left-padded batch.
-
-Every engine takes prompts as token ids with a length cap each and gives back the generated ids up to the first of
-EOS, stop boundary and cap, so that a row's answer does not depend on its neighbours. Some tokens after the boundary are
-decoded too, so that the log shows what a model that runs on went on with. A mask character that the prompt does not
-hold is never generated.
-"""
+"""The reference decode engine: transformers' greedy ``generate`` over a left-padded batch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from .load import Loaded
-from .prompt import MASKS, mask_count
-from .stop import token_classes
-
-_BEYOND = 8  # tokens decoded after the boundary, enough for the first words of the next line
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """One row's answer: ``ids`` without EOS, the natural logarithm of the probability of each generated token (EOS
-    included, when it came), and ``stop``: ``eos``, ``boundary`` or ``max_tokens``."""
-
-    ids: list[int]
-    logprobs: list[float]
-    stop: str
-
-
-class Engine(Protocol):
-    """What decodes. ``name`` goes into the fingerprint."""
-
-    name: str
-
-    def decode(self, prompts: Sequence[list[int]], caps: Sequence[int]) -> list[Decoded]:
-        """Greedy continuations in the order of the prompts, at most ``caps[i]`` tokens each (at least 1)."""
+from .rules import BEYOND, Decoded, Rules, follow
 
 
 class HfEngine:
-    """``generate`` of transformers. ``guards=False`` decodes on to EOS or cap: what a model does by itself."""
+    """``generate`` of transformers. ``guards=False`` decodes on to EOS or cap: what a model does by itself;
+    ``eos=False`` to the cap."""
 
     name = "hf"
+    schedules = False
 
-    def __init__(self, loaded: Loaded, guards: bool = True) -> None:
+    def __init__(self, loaded: Loaded, guards: bool = True, eos: bool = True) -> None:
         import torch
 
+        self.notes: list[str] = []
         self._model = loaded.model
         self._device = loaded.device
-        self._eos = loaded.eos_ids
         self._pad = loaded.pad_id
-        breaks, blank = token_classes(loaded.tokenizer, loaded.model.config.vocab_size)
-        self._breaks = breaks if guards else [False] * len(breaks)
-        self._blank = blank
-        self._breaks_table = torch.tensor(self._breaks, device=self._device)
-        self._blank_table = torch.tensor(self._blank, device=self._device)
-        masks = MASKS[: mask_count(loaded.tokenizer)]
-        self._masks = torch.tensor(
-            [loaded.tokenizer.convert_tokens_to_ids(mask) for mask in masks], dtype=torch.long, device=self._device
-        )
+        self._rules = Rules(loaded, guards, eos)
+        self._breaks = torch.tensor(self._rules.breaks, device=self._device)
+        self._blank = torch.tensor(self._rules.blank, device=self._device)
+        self._masks = torch.tensor(self._rules.masks, dtype=torch.long, device=self._device)
+
+    def stream(self, prompts: Sequence[list[int]], caps: Sequence[int]) -> Iterator[tuple[int, Decoded]]:
+        yield from enumerate(self.decode(prompts, caps))
 
     def decode(self, prompts: Sequence[list[int]], caps: Sequence[int]) -> list[Decoded]:
         import torch
 
+        if not prompts:
+            return []
         width = max(map(len, prompts))
         rows = [[self._pad] * (width - len(prompt)) + prompt for prompt in prompts]
         real = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
@@ -80,7 +53,7 @@ class HfEngine:
             )
             generated = output[:, width:].tolist()
             logprobs = greedy.logprobs()
-        return [self._cut(*row) for row in zip(generated, logprobs, caps, strict=True)]
+        return [self._rules.cut(*row) for row in zip(generated, logprobs, caps, strict=True)]
 
     def _config(self, max_new_tokens: int) -> Any:
         from transformers import GenerationConfig
@@ -90,27 +63,14 @@ class HfEngine:
             num_beams=1,
             max_new_tokens=max_new_tokens,
             min_new_tokens=1,  # no text is translated by nothing
-            eos_token_id=sorted(self._eos) or None,
+            eos_token_id=sorted(self._rules.eos_ids) or None,
             pad_token_id=self._pad,
         )
 
     def _stopper(self, caps: Sequence[int]) -> Any:
         import torch
 
-        return _RowStop(torch.tensor(caps, device=self._device), self._breaks_table, self._blank_table)
-
-    def _cut(self, ids: list[int], logprobs: list[float], cap: int) -> Decoded:
-        """The part of a row that is its own; the rest is padding while longer rows went on."""
-        has_text, last = False, -1
-        for position, token in enumerate(ids[:cap]):
-            if token in self._eos:
-                return Decoded(ids[:position], logprobs[: position + 1], "eos")
-            has_text = has_text or not self._blank[token]
-            if last < 0 and has_text and self._breaks[token]:
-                last = position + _BEYOND
-            if position == last:
-                return Decoded(ids[: position + 1], logprobs[: position + 1], "boundary")
-        return Decoded(ids[:cap], logprobs[:cap], "max_tokens" if last < 0 else "boundary")
+        return _RowStop(torch.tensor(caps, device=self._device), self._breaks, self._blank)
 
 
 def _as_list(kind: str, item: Any) -> Any:
@@ -157,7 +117,5 @@ class _RowStop:
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         token = input_ids[:, -1]
         self._length += 1
-        self._has_text = self._has_text | ~self._blank[token]
-        passed = (self._since > 0) | (self._breaks[token] & self._has_text)
-        self._since = self._since + passed
-        return (self._since > _BEYOND) | (self._caps <= self._length)
+        self._has_text, self._since = follow(self._breaks[token], self._blank[token], self._has_text, self._since)
+        return (self._since > BEYOND) | (self._caps <= self._length)

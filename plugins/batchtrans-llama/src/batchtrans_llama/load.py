@@ -72,8 +72,10 @@ def load_to_train(
     begins a new one of the shape ``lora`` (arguments of peft's ``LoraConfig``), which changes nothing yet.
 
     ``quantisation`` (``nf4``, ``none``) is which numbers the base has while the adapter learns; how they stand in
-    memory is ``quant``, as for :func:`load`. The adapter's own weights are float32 whatever the model computes in, or
-    small gradients in float16 would be lost and GradScaler could not unscale them.
+    memory is ``quant``, as for :func:`load`, but that ``auto`` keeps 4 bits on CUDA: beside the backward pass it costs
+    nothing to dequantise a layer when it is used, and a 1B model takes 1.5 GB less. The adapter's own weights are
+    float32 whatever the model computes in, or small gradients in float16 would be lost and GradScaler could not unscale
+    them.
 
     :raises BackendError: as :func:`load`, or where an adapter has no layer to stand beside.
     """
@@ -87,6 +89,9 @@ def load_to_train(
                 parameter.data = parameter.data.float()
         return model
 
+    import_torch()
+    if quant == "auto" and quantisation == "nf4" and choose_device(device).type == "cuda":
+        quant = "nf4"
     return _load(base, quantisation, device, dtype, quant, build)
 
 

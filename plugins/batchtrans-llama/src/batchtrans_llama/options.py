@@ -43,6 +43,9 @@ class Settings:
     dtype: str = "auto"
     quant: str = "auto"
     engine: str = "auto"
+    attention: str = "auto"
+    compile: str = "auto"
+    eos: bool = True
     max_batch: int | None = None
     revision: str | None = None
     local_only: bool = False
@@ -65,7 +68,10 @@ def parse(options: Mapping[str, str]) -> Settings:
         device=device,
         dtype=_choice(options, "dtype", ("auto", *DTYPES)),
         quant=_choice(options, "quant", ("auto", "nf4", "none")),
-        engine=_choice(options, "engine", ("auto", "hf")),
+        engine=_choice(options, "engine", ("auto", "hf", "graph")),
+        attention=_choice(options, "attention", ("auto", "sdpa", "triton")),
+        compile=_choice(options, "compile", ("auto", "yes", "no")),
+        eos=_choice(options, "eos", ("on", "off")) == "on",
         max_batch=_max_batch(options.get("max-batch")),
         revision=options.get("revision") or None,
         local_only=_flag(options, "local-only"),

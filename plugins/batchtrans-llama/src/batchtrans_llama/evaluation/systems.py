@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from batchtrans import BackendError, UsageError
 from batchtrans.parts import cut
+from batchtrans.segmentation import unwrap
 
 from ..backend import loaded_fingerprint, located_fingerprint
 from ..card import Adapter
@@ -311,7 +312,7 @@ def _from_command(system: CommandSystem, pairs: Sequence[Pair], source_lang: str
     """Each part of a text as a line, and an empty line after it: translators that work on running text take words
     from one line into the next."""
     texts = [cut(pair.source, pair.flags, source_lang) for pair in pairs]
-    asked = [part.core for parts in texts for part in parts if not part.copied]
+    asked = [unwrap(part.core) for parts in texts for part in parts if not part.copied]
     began = time.monotonic()
     try:
         printed = run(system.words, "".join(f"{text}\n\n" for text in asked), system.timeout) if asked else ""

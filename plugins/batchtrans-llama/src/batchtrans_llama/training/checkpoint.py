@@ -94,20 +94,39 @@ def load(directory: Path, identity: Mapping[str, Any]) -> State | None:
     """The newest checkpoint, its tensors on the CPU; ``None`` where there is none.
 
     :raises UsageError: if it belongs to another training, naming what differs.
+    :raises BatchtransError: if it is damaged.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     found = _steps(directory)
     if not found:
         return None
-    numbers = json.loads((found[-1] / _STATE).read_text(encoding="utf-8"))
-    known = numbers.pop("identity")
-    if differing := sorted(name for name in {*known, *identity} if known.get(name) != identity.get(name)):
-        raise UsageError(
-            f"{directory} holds a training that was begun otherwise: {', '.join(differing)}",
-            "Go on with the options and files of then, or begin anew with --overwrite.",
-        )
-    return State(tensors=load_file(found[-1] / "state.safetensors"), **numbers)
+    try:
+        numbers = json.loads((found[-1] / _STATE).read_text(encoding="utf-8"))
+        known = numbers.pop("identity")
+        if differing := _differing(known, identity):
+            raise UsageError(
+                f"{directory} holds a training that was begun otherwise: {', '.join(differing)}",
+                "Go on with the options and files of then, or begin anew with --overwrite.",
+            )
+        return State(tensors=load_file(found[-1] / "state.safetensors"), **numbers)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise BatchtransError(
+            f"{found[-1]}: the checkpoint cannot be read: {error}", "Begin anew with --overwrite."
+        ) from error
+
+
+def _differing(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The names under which two identities differ; of a part that is a mapping itself the names in it."""
+    names: list[str] = []
+    for name in sorted({*known, *wanted}):
+        one, other = known.get(name), wanted.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            names += [f"{name} ({', '.join(inner)})"] if (inner := _differing(one, other)) else []
+        elif one != other:
+            names.append(name)
+    return names
 
 
 def exists(directory: Path) -> bool:

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..evaluation.compare import Comparison
-    from ..evaluation.metrics import Scores
+    from ..evaluation.metrics import Flags, Scores
 
 SIGNIFICANCE = 0.05  #: an adapter is better if chance would do as much in fewer cases than this
 #: Least share of segments that end by EOS, and most that run on; one segment is forgiven in a small test split.
 LEAST_STOPPED = 0.995
 MOST_OVER_GENERATED = 0.005
-LEAST_PLACEHOLDERS = 0.99
+#: Least share of segments whose placeholders are right at the first attempt. `run` writes none that is not: it asks
+#: again, then translates the pieces between them, so a few cost time and a doubt, not a catalogue.
+LEAST_PLACEHOLDERS = 0.95
 METRIC = "chrF++"
 
 
@@ -52,8 +54,8 @@ def judge(comparison: Comparison, new: str, rivals: Sequence[str], incumbent: st
     scores = comparison.of(new)
     reasons = [
         *(_better(comparison, new, rival) for rival in rivals),
-        *_stops(scores),
-        *_placeholders(scores, comparison.of(incumbent) if incumbent else None),
+        *_stops(scores, comparison.flags[0]),
+        *_placeholders(scores, comparison.flags[0], comparison.of(incumbent) if incumbent else None),
     ]
     return Verdict(all(passed for passed, _ in reasons), tuple(reasons))
 
@@ -66,23 +68,24 @@ def _better(comparison: Comparison, new: str, rival: str) -> tuple[bool, str]:
     return passed, f"{METRIC} {ours:.1f} against {theirs:.1f} of {rival}: {gain:+.1f}, p = {found.p:.3f}"
 
 
-def _stops(scores: Scores) -> Iterator[tuple[bool, str]]:
-    count = scores.segments
+def _stops(scores: Scores, flags: Sequence[Flags]) -> Iterator[tuple[bool, str]]:
     stopped, ran_on = scores.shares["stop_eos"], scores.shares["over_generated"]
+    count = sum(segment.stop_eos is not None for segment in flags)
     if stopped is not None:
         yield _enough(stopped, LEAST_STOPPED, count), f"{stopped:.1%} of the answers end by EOS"
     if ran_on is not None:
         yield _enough(1 - ran_on, 1 - MOST_OVER_GENERATED, count), f"{ran_on:.1%} of the answers run on"
 
 
-def _placeholders(scores: Scores, incumbent: Scores | None) -> Iterator[tuple[bool, str]]:
+def _placeholders(scores: Scores, flags: Sequence[Flags], incumbent: Scores | None) -> Iterator[tuple[bool, str]]:
     right = scores.shares["placeholders"]
     if right is None:
         return
     before = incumbent.shares["placeholders"] if incumbent else None
     least = min(LEAST_PLACEHOLDERS, before) if before is not None else LEAST_PLACEHOLDERS
     text = f"placeholders are right in {right:.1%} of the segments that have some"
-    yield _enough(right, least, scores.segments), text + (f", before in {before:.1%}" if before is not None else "")
+    count = sum(segment.placeholders is not None for segment in flags)
+    yield _enough(right, least, count), text + (f", before in {before:.1%}" if before is not None else "")
 
 
 def _enough(share: float, least: float, count: int) -> bool:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -29,7 +30,6 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from batchtrans import BatchtransError
 
 from ..load import Loaded
-from ..prompt import IGNORED
 from . import checkpoint
 from .recipe import Recipe
 from .rows import Row, epoch_batches, micro_batches
@@ -122,7 +122,10 @@ class Training:
     def __post_init__(self) -> None:
         model = self.loaded.model
         if self.recipe.checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            # transformers 5.23 has a new name for it, and warns of the old one
+            name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+            enable = getattr(model, f"{name}_checkpointing_enable")
+            enable(**{f"{name}_checkpointing_kwargs": {"use_reentrant": False}})
             model.enable_input_require_grads()
         self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._optimizer = torch.optim.AdamW(
@@ -130,7 +133,9 @@ class Training:
             weight_decay=self.recipe.weight_decay,
             fused=self.loaded.device.type == "cuda",
         )
-        self._loss, self._prepared = self.accelerator.prepare(CompletionLoss(model), self._optimizer)
+        with warnings.catch_warnings():  # torch 2.13 has a new name for broadcast_buffers, and accelerate not yet
+            warnings.simplefilter("ignore", FutureWarning)
+            self._loss, self._prepared = self.accelerator.prepare(CompletionLoss(model), self._optimizer)
         on_cuda = self.loaded.device.type == "cuda"
         graphs = self.recipe.graphs and on_cuda and self.accelerator.num_processes == 1
         self.stepper = Stepper(self._loss, self.accelerator.backward, self.loaded.device, graphs)
@@ -146,7 +151,8 @@ class Training:
         return max(1, min(wanted, self.recipe.steps or wanted))
 
     def fit(self, resume: bool) -> Fitted:
-        """Train; the model then has the weights of the best look, or of the last step where there is no dev split.
+        """Train; the model then has the weights of the best look, or of the last step where there is no dev split. A
+        checkpoint of the end is left, from which ``resume`` comes back here without a step.
 
         :raises Interrupted: on SIGINT or SIGTERM, after a checkpoint.
         :raises BatchtransError: if the loss is no number any more, or a checkpoint cannot be written.
@@ -159,8 +165,10 @@ class Training:
             while run.step < self.total and not run.why_ended:
                 run.advance()
                 if run.is_asked_to_stop(asked):
-                    run.save()
-                    raise Interrupted(run.step, run.stop_code)
+                    break
+            run.save()  # at the end too: what comes after may take long, or fail
+            if run.is_asked_to_stop(asked):
+                raise Interrupted(run.step, run.stop_code)
         return run.finish()
 
     def batch(self, step: int) -> list[Row]:
@@ -178,18 +186,20 @@ class Training:
         accelerator, recipe = self.accelerator, self.recipe
         batch = self.batch(step)
         supervised = sum(row.supervised for row in batch)
-        mine = batch[accelerator.process_index :: accelerator.num_processes] or [_silent(batch[0])]
+        mine = batch[accelerator.process_index :: accelerator.num_processes]
+        # Gradients are averaged over processes, so each share is weighed by their number. A process that has no row of
+        # a small last batch goes along with one that counts nothing: gradients must come from every one.
+        weight = accelerator.num_processes / supervised if mine else 0.0
         torch.manual_seed(hash((self.seed, step, accelerator.process_index)) & 0x7FFF_FFFF)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(recipe, self.loaded.model.config.hidden_size, step, self.total)
         total = torch.zeros((), device=self.loaded.device)
-        groups = micro_batches(mine, recipe.micro_tokens)
+        groups = micro_batches(mine or batch[:1], recipe.micro_tokens)
         for number, group in enumerate(groups, 1):
             inputs = make_batch(group, self.loaded.pad_id, size=len(groups[0]), rounded=self.stepper.graphs)
             with nullcontext() if number == len(groups) else accelerator.no_sync(self._loss):
-                # Gradients are averaged over processes, so each share is weighed by their number.
-                total += self.stepper.run(inputs, accelerator.num_processes / supervised)
-        accelerator.clip_grad_norm_(self._parameters.values(), recipe.clip)
+                total += self.stepper.run(inputs, weight)
+        accelerator.clip_grad_norm_(self._parameters.values(), recipe.clip or math.inf)
         self._prepared.step()
         self._prepared.zero_grad(set_to_none=not self.stepper.graphs)
         return total, sum(len(row.ids) for row in batch)
@@ -236,8 +246,7 @@ class _Run:
 
     def __init__(self, training: Training, state: checkpoint.State) -> None:
         self.training = training
-        self.step = state.step
-        self.why_ended = ""
+        self.step = self._saved = state.step
         self.stop_code = 0
         self._best = dict(state.tensors)
         self._looks = [(int(step), score) for step, score in state.looks]
@@ -302,8 +311,8 @@ class _Run:
         if not math.isfinite(mean):
             raise BatchtransError(
                 f"the loss is no number any more at step {self.step} of {training.total}",
-                "Try a lower -O rate, or another -O dtype. "
-                + ("--resume goes on from the last checkpoint." if checkpoint.exists(training.work) else ""),
+                "Begin anew with a lower -O rate, or another -O dtype"
+                + (" (--overwrite)." if checkpoint.exists(training.work) else "."),
             )
         rate = training._optimizer.param_groups[0]["lr"]
         speed = self._tokens / self._seconds
@@ -329,10 +338,15 @@ class _Run:
         if self.step and all(found[0] > score for step, score in self._looks if step):
             self._best = training.weights()
         self._looks.append((self.step, found[0]))
-        since_best = len(self._looks) - 1 - self._looks.index(self._best_look())
-        if training.recipe.patience and since_best >= training.recipe.patience and self.step:
-            self.why_ended = f"no gain on the dev split in {since_best} looks"
         self._since = time.monotonic()
+
+    @property
+    def why_ended(self) -> str:
+        """That patience is out, in words; empty as long as it is not."""
+        patience = self.training.recipe.patience
+        trained = [score for step, score in self._looks if step]
+        since_best = len(trained) - 1 - trained.index(max(trained)) if trained else 0
+        return f"no gain on the dev split in {since_best} looks" if patience and since_best >= patience else ""
 
     def _best_look(self) -> tuple[int, float]:
         """The earliest of the highest looks after the first step; the look before it is only for comparison."""
@@ -349,6 +363,9 @@ class _Run:
         return code > 0
 
     def save(self) -> None:
+        """Write a checkpoint, unless there is one of this step."""
+        if self.step == self._saved:
+            return
         self._flush()
         training = self.training
         if self._is_main:
@@ -364,6 +381,7 @@ class _Run:
             )
             checkpoint.save(training.work, state, training.identity)
         training.accelerator.wait_for_everyone()
+        self._saved = self.step
         self._since = time.monotonic()
 
     def finish(self) -> Fitted:
@@ -380,11 +398,6 @@ class _Run:
         if self._is_main:
             with self._metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-
-
-def _silent(row: Row) -> Row:
-    """A row without loss, for a process that has none of a small last batch: gradients must come from every one."""
-    return Row(row.ids, [IGNORED] * len(row.labels))
 
 
 def _say(text: str) -> None:

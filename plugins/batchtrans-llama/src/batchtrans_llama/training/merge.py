@@ -18,7 +18,6 @@ from typing import Any
 import click
 
 from batchtrans import BatchtransError, UsageError
-from batchtrans.errors import OutputConflict
 from batchtrans.report import Progress
 
 from ..card import CARD, read_adapter
@@ -55,8 +54,7 @@ def merge_command(job: Job) -> int:
 
     :raises BatchtransError: where the adapter, its base or the test set cannot be used.
     """
-    if job.output.exists() and not job.overwrite:
-        raise OutputConflict(f"{job.output} is there already", "Name another directory, or replace it by --overwrite.")
+    result.refuse_output(job.output, job.overwrite)
     import_torch()
     settings = Settings(model=job.base or "", adapter=job.adapter, device=job.device or "auto")
     languages = _languages(job.adapter)
@@ -132,7 +130,8 @@ def write_checkpoint(found: Located, directory: Path, dtype: str, device: str, l
         bos_token_id=loaded.tokenizer.bos_token_id, eos_token_id=sorted(loaded.eos_ids), pad_token_id=loaded.pad_id
     )
     try:
-        model.save_pretrained(directory, max_shard_size=_SHARD)
+        # As it is in memory: undoing what loading did to the names would ask bitsandbytes to quantise again.
+        model.save_pretrained(directory, max_shard_size=_SHARD, save_original_format=False)
         loaded.tokenizer.save_pretrained(directory)
         result.usual_permissions(directory)
     except (OSError, SafetensorError) as error:

@@ -18,7 +18,7 @@ from batchtrans.textio import sha256_file
 
 from ..data.filters import keep
 from ..data.read import Pair, read_pairs
-from ..data.split import Split, split, without_overlap
+from ..data.split import LEAST, Split, split, without_overlap
 from ..language import check_language
 from ..options import Settings
 from .recipe import Recipe
@@ -26,7 +26,6 @@ from .recipe import Recipe
 #: The sizes of the held-out splits where nobody says otherwise: a share of the pairs, within bounds.
 _TEST_SHARE, _MOST_TEST = 5, 500
 _DEV_SHARE, _MOST_DEV = 10, 200
-_LEAST_HELD_OUT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,9 @@ class Data:
 
     def summary(self) -> str:
         """One sentence for the user."""
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.most_common() if count)
         return (
             f"pairs: {self.read:,} read, {len(self.train):,} to train, {len(self.dev):,} dev, {len(self.test):,} test"
-            + (f"; left out: {left_out}" if left_out else "")
+            f"{left_out(self.dropped)}"
         )
 
 
@@ -92,43 +90,67 @@ def read_data(job: Job) -> Data:
     """
     counts: Counter[str] = Counter()
     pairs = _read(job, job.inputs, counts)
-    given = {name: _read(job, [value], Counter()) for name, value in _files(job).items()}
-    if not pairs:
-        left_out = ", ".join(f"{count} {reason}" for reason, count in counts.items() if reason != "read")
-        raise UsageError(
-            f"no pair in {', '.join(job.inputs)} can be trained on" + (f" (left out: {left_out})" if left_out else ""),
-            "Are --from and --to right, and is anything translated in it?",
-        )
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
+    given = {name: _read_held_out(job, name, value, notes) for name, value in _files(job).items()}
     parts = Split(pairs, [], [], {}, "")
     sizes = {name: size for name, size in _sizes(job, len(pairs)).items() if name not in given}
     if any(sizes.values()):
         parts = split(pairs, dev=sizes.get("dev", 0), test=sizes.get("test", 0), seed=job.seed)
         counts.update(parts.counts)
-        notes = (parts.warning,) if parts.warning else ()
+        notes += [parts.warning] if parts.warning else []
     train = parts.train
     for name, held in given.items():
         train = without_overlap(train, held, counts, name)
+    test = given.get("test", parts.test)
+    dev = given.get("dev", parts.dev)
+    if given:  # what decides when to stop must not be what judges
+        dev = without_overlap(dev, test, counts, "test")
+    if len(test) < LEAST:
+        raise UsageError(
+            f"{len(test)} test pairs show nothing about an adapter",
+            f"At least {LEAST} are needed: hold more out with --test N, or give a file of them.",
+        )
     if job.recipe.pairs and len(train) > job.recipe.pairs:
         counts[f"beyond the recipe's {job.recipe.pairs:,}"] += len(train) - job.recipe.pairs
         train = random.Random(job.seed).sample(train, job.recipe.pairs)
     if not train:
         raise UsageError("no pair is left to train on", "Hold fewer out with --dev and --test.")
-    held_out = given.get("dev", parts.dev), given.get("test", parts.test)
     read = counts.pop("read")
-    return Data(train, *held_out, read, counts, _hashes([*job.inputs, *_files(job).values()]), notes)
+    return Data(train, dev, test, read, counts, _hashes([*job.inputs, *_files(job).values()]), tuple(notes))
+
+
+def _read_held_out(job: Job, name: str, value: str, notes: list[str]) -> list[Pair]:
+    """The pairs of a split that is a file of its own; what is left out of it is a note."""
+    counts: Counter[str] = Counter()
+    pairs = _read(job, [value], counts)
+    notes.append(f"--{name} {value}: {len(pairs):,} pairs{left_out(counts)}")
+    return pairs
+
+
+def left_out(counts: Counter[str]) -> str:
+    """The end of a sentence: how many pairs were left out, and why."""
+    counted = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common() if count and reason != "read")
+    return f"; left out: {counted}" if counted else ""
 
 
 def _read(job: Job, inputs: Sequence[str], counts: Counter[str]) -> list[Pair]:
     """The pairs of the inputs that pass the filters; what does not is counted.
 
     The language is looked at before anything is filtered: with --from and --to swapped nearly all would go.
+
+    :raises UsageError: where none passes.
     """
     languages = (job.source_lang, job.target_lang)
     pairs = list(read_pairs(inputs, *languages, columns=job.columns, counts=counts, force=job.force))
     if not job.force:
         check_language(pairs, *languages)
-    return list(keep(pairs, *languages, counts))
+    kept = list(keep(pairs, *languages, counts))
+    if not kept:
+        raise UsageError(
+            f"no pair in {', '.join(inputs)} can be used{left_out(counts)}",
+            "Are --from and --to right, and is anything translated in it?",
+        )
+    return kept
 
 
 def _files(job: Job) -> dict[str, str]:
@@ -139,8 +161,8 @@ def _files(job: Job) -> dict[str, str]:
 def _sizes(job: Job, pairs: int) -> dict[str, int]:
     """How many pairs to hold out for each split."""
     usual = {
-        "dev": min(_MOST_DEV, max(_LEAST_HELD_OUT, pairs // _DEV_SHARE)),
-        "test": min(_MOST_TEST, max(_LEAST_HELD_OUT, pairs // _TEST_SHARE)),
+        "dev": min(_MOST_DEV, max(LEAST, pairs // _DEV_SHARE)),
+        "test": min(_MOST_TEST, max(LEAST, pairs // _TEST_SHARE)),
     }
     asked = {"dev": job.dev, "test": job.test}
     return {name: int(asked[name]) if asked[name].isdigit() else size for name, size in usual.items()}

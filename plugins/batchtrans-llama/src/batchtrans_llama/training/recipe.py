@@ -1,7 +1,7 @@
 """The recipe: every number that decides what an adapter becomes, in one place.
 
-Two recipes are named. ``seed`` is the setting that the project began with, to the letter where it said one; what it
-left open is taken from QLoRA's own scripts. ``default`` is what was measured to be better. ``docs/training.md`` has a
+Two recipes are named. ``seed`` is the setting that the project began with, to the letter where one is on record; what
+is not is a default of transformers' or a value of QLoRA's own script. ``default`` is ours. ``docs/training.md`` has a
 table of both with the source of each value, and a test compares it with this module.
 """
 
@@ -38,7 +38,7 @@ class Recipe:
     scaled_rate: bool = True  #: whether narrower models take a higher rate, in proportion
     schedule: str = "cosine"  #: cosine or linear, down to zero, or constant
     warmup: float = 0.05  #: share of the steps over which the rate rises
-    clip: float = 1.0  #: most of the gradient's norm
+    clip: float = 1.0  #: most of the gradient's norm; 0 for no bound
     weight_decay: float = 0.0
     evaluations: float = 1.0  #: looks at the dev split in each epoch; 0 for none
     patience: int = 2  #: looks without gain after which training ends; 0 goes on to the end
@@ -88,6 +88,7 @@ SEED = Recipe(
 RECIPES = {recipe.name: recipe for recipe in (DEFAULT, SEED)}
 _CHOICES = {"quantisation": ("nf4", "none"), "schedule": ("cosine", "linear", "constant")}
 _FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_MOST = 1e30  #: a greater rate overflows inside the optimiser, before any loss can show that it is too great
 _FROM_ONE = ("r", "alpha", "batch", "micro_tokens", "checkpoint")
 
 
@@ -116,10 +117,11 @@ def _value(recipe: Recipe, name: str, option: str, text: str) -> Any:
     try:
         value = kind(text)
     except ValueError:
-        raise UsageError(f"the option {option} cannot be {text!r}", "It takes a number.") from None
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"the option {option} cannot be {text!r}", f"It takes {what}.") from None
     least = 1 if name in _FROM_ONE else 0
-    if not least <= value < float("inf") or (name in ("dropout", "warmup") and value >= 1):
-        bound = "from 0 to under 1" if name in ("dropout", "warmup") else f"from {least} on"
+    if not least <= value <= _MOST or (name in ("dropout", "warmup") and value >= 1):
+        bound = "from 0 to under 1" if name in ("dropout", "warmup") else f"from {least} to {_MOST:g}"
         raise UsageError(f"the option {option} cannot be {text}", f"It takes a number {bound}.")
     return value
 

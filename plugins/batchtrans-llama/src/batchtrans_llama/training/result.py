@@ -18,7 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchtrans import BatchtransError
+from batchtrans import BatchtransError, UsageError, plugins
+from batchtrans.errors import OutputConflict
 
 from ..card import Adapter, read_adapter
 from ..data.read import Pair
@@ -47,6 +48,23 @@ _PACKAGES = (
     "batchtrans", "batchtrans-llama", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers",
     "safetensors", "sacrebleu",
 )  # fmt: skip
+
+
+def refuse_output(output: Path, overwrite: bool) -> None:
+    """Say what speaks against writing a directory of this name, before there is anything to write.
+
+    :raises UsageError: where it cannot be written.
+    :raises OutputConflict: where it is there already and must not be replaced.
+    """
+    if output.name in ("", ".."):
+        raise UsageError(f"-o {output} is no name of a new directory", "Name one of its own.")
+    if output.exists() and not overwrite:
+        raise OutputConflict(
+            f"{output} is there already", "Name another directory with -o, or replace it with --overwrite."
+        )
+    parent = output.resolve().parent
+    if not parent.is_dir():
+        raise UsageError(f"there is no directory {parent} to write {output.name} into")
 
 
 def write_adapter(loaded: Loaded, directory: Path, base_name: str) -> None:
@@ -80,7 +98,8 @@ def usual_permissions(directory: Path) -> None:
 
 def base_name(found: Located) -> str:
     """How the adapter names its base: by path or hub id, the embedded one by its pair, since it has no fixed place."""
-    if found.base.parent.name == "model" and found.name != str(found.base) and "/" not in found.name:
+    embedded = plugins.registry().models.get(found.name)
+    if embedded is not None and found.base == Path(plugins.resolve(embedded)()) / "base":
         return f"batchtrans/{found.name}-base"
     path = Path(found.name).expanduser()
     return str(path.resolve()) if path.is_dir() else found.name
@@ -169,9 +188,11 @@ def assess(
     if found.adapter is not None:
         systems.append(ModelSystem(INCUMBENT, found))
     systems.append(ModelSystem(BASE, bare))
-    shots = choose_shots([(p.source, p.target) for p in data.train], _SHOTS, [pair.source for pair in data.test])
-    few = few_shot_template(found.template, shots, job.source_lang, job.target_lang)
-    systems.append(ModelSystem(f"{BASE}-{_SHOTS}shot", replace(bare, template=few), tuple(shots)))
+    without: tuple[tuple[bool, str], ...] = ()
+    try:
+        systems.append(_few_shot(job, bare, data))
+    except UsageError as error:
+        without = ((True, f"the base is not asked with examples: {error.what}"),)
     outputs = run_systems(systems, data.test, job.source_lang, job.target_lang, job.settings, progress)
     judge_language = LanguageJudge(job.source_lang, job.target_lang)
     comparison = compare(
@@ -179,7 +200,18 @@ def assess(
     )
     rivals = [output.name for output in outputs[1:]]
     verdict = judge(comparison, NEW, rivals, INCUMBENT if found.adapter is not None else None)
-    return comparison, outputs, verdict
+    return comparison, outputs, replace(verdict, reasons=(*verdict.reasons, *without))
+
+
+def _few_shot(job: Job, bare: Located, data: Data) -> ModelSystem:
+    """The base with some of the training pairs as examples before each text.
+
+    :raises UsageError: where too few of them can be one.
+    """
+    pairs = [(pair.source, pair.target) for pair in data.train]
+    shots = choose_shots(pairs, _SHOTS, [pair.source for pair in data.test])
+    template = few_shot_template(bare.template, shots, job.source_lang, job.target_lang)
+    return ModelSystem(f"{BASE}-{_SHOTS}shot", replace(bare, template=template), tuple(shots))
 
 
 def report(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchtrans import UsageError
+from batchtrans import BatchtransError, UsageError
 from batchtrans.errors import OutputConflict
 from batchtrans.report import Progress
 
@@ -26,8 +26,9 @@ from ..evaluation.table import table
 from ..load import Loaded, choose_device, choose_dtype, import_torch, load_to_train, read_tokenizer
 from ..locate import Located, locate
 from ..prompt import PROMPT, mask_count, prompt_hash
-from . import result
+from . import checkpoint, result
 from .prepare import Data, Job, read_data
+from .recipe import Recipe
 from .rows import Row, make_rows
 
 if TYPE_CHECKING:
@@ -36,24 +37,37 @@ if TYPE_CHECKING:
 #: Below so many pairs an adapter mostly learns format and style: a published study of Llama-3-8B on real translation
 #: memories (arXiv 2409.03454) found it worse than its base after 1,000 and 2,000 pairs, and better from some 5,000 on.
 FEW_PAIRS = 5_000
+_INTERRUPTED = 130
 
 
 def train_command(job: Job) -> int:
-    """Do the job: 0 for an accepted adapter, 1 for a rejected one (which is written all the same, and says so).
+    """Do the job: 0 for an accepted adapter, 1 for a rejected one (which is written all the same, and says so), the
+    code of the signal that ended it.
 
     :raises BatchtransError: where the input, the model or the machine does not allow it.
     """
-    _refuse_output(job)
-    import_torch()
-    from . import checkpoint, loop
+    result.refuse_output(job.output, job.overwrite)
+    try:
+        import_torch()
+        return _train(job)
+    except KeyboardInterrupt:
+        saved = checkpoint.exists(job.work)
+        click.echo(f"interrupted{'; --resume goes on from the last checkpoint' if saved else ''}", err=True)
+        return _INTERRUPTED
 
-    # The prompt that was asked for is the new adapter's; what it would replace is asked with its own.
-    found = locate(replace(job.settings, template=None), job.source_lang, job.target_lang)
+
+def _train(job: Job) -> int:
+    from . import loop
+
+    found = _locate(job)
     start = None if job.recipe.from_scratch else found.adapter
     template = _template(job, found, start)
     _refuse_checkpoint(job, checkpoint.exists(job.work))
     data = read_data(job)
-    accelerator = loop.make_accelerator(*_device(job))
+    device, dtype = _device(job)
+    accelerator = loop.make_accelerator(device, dtype)
+    if accelerator.num_processes > 1 and device != "cpu":  # each process has a device of its own
+        device = str(accelerator.device)
     say = _Voice(accelerator.is_main_process)
     for note in (*found.notes, *data.notes, data.summary()):
         say(note)
@@ -62,8 +76,9 @@ def train_command(job: Job) -> int:
             f"{len(data.train):,} pairs to train on: fewer than about {FEW_PAIRS:,} mostly tune format and style, "
             "and may teach little about the language"
         )
-    loaded = _load(job, found, start, str(accelerator.device))
-    for note in _remarks(loaded, start):
+    loaded = _load(job, found, start, device)
+    job = replace(job, recipe=_real_recipe(job.recipe, loaded))
+    for note in _remarks(loaded, job.recipe, start):
         say(note)
     counts: Counter[str] = Counter()
     rows = _rows(loaded, job, data, template, counts)
@@ -75,6 +90,8 @@ def train_command(job: Job) -> int:
         _dev_look(loaded, job, data.dev, template) if data.dev and job.recipe.evaluations else None,
         _identity(job, found, start, template, data),
     )  # fmt: skip
+    if not job.resume and accelerator.is_main_process and job.work.exists():
+        shutil.rmtree(job.work)
     try:
         fitted = training.fit(job.resume)
     except loop.Interrupted as stopped:
@@ -101,25 +118,14 @@ class _Voice:
 # What is refused before any work
 
 
-def _refuse_output(job: Job) -> None:
-    if job.output.exists() and not job.overwrite:
-        raise OutputConflict(
-            f"{job.output} is there already", "Name another directory with -o, or replace it with --overwrite."
-        )
-    if not job.output.resolve().parent.is_dir():
-        raise UsageError(f"there is no directory {job.output.resolve().parent} to write {job.output.name} into")
-
-
 def _refuse_checkpoint(job: Job, exists: bool) -> None:
     if job.resume and not exists:
         raise UsageError(f"there is no training to go on with: {job.work} holds no checkpoint", "Leave out --resume.")
-    if exists and not job.resume:
-        if not job.overwrite:
-            raise OutputConflict(
-                f"{job.work} holds a training that was not finished",
-                "Go on with it by --resume, or begin anew with --overwrite.",
-            )
-        shutil.rmtree(job.work)
+    if exists and not job.resume and not job.overwrite:
+        raise OutputConflict(
+            f"{job.work} holds a training that was not finished",
+            "Go on with it by --resume, or begin anew with --overwrite.",
+        )
 
 
 def _device(job: Job) -> tuple[str, str]:
@@ -129,6 +135,18 @@ def _device(job: Job) -> tuple[str, str]:
 
 
 # Prompt
+
+
+def _locate(job: Job) -> Located:
+    """The base, and the adapter to go on from and to replace.
+
+    A prompt that is asked for is the new adapter's; what it would replace is asked with its own. Only a plain adapter
+    does not say which that is, and takes the one of the file, as it does in a run.
+    """
+    found = locate(replace(job.settings, template=None), job.source_lang, job.target_lang)
+    if job.settings.template is not None and found.adapter is not None and found.adapter.plain:
+        found = locate(job.settings, job.source_lang, job.target_lang)
+    return found
 
 
 def _template(job: Job, found: Located, start: Adapter | None) -> str:
@@ -147,14 +165,21 @@ def chat_template(base: Path, source_lang: str, target_lang: str) -> str:
     """A prompt template out of the tokenizer's chat template: the instruction as the user's turn, then the opening
     of the assistant's.
 
-    :raises UsageError: for a tokenizer without one.
+    :raises UsageError: for a tokenizer without one, or with one that takes no such turn.
     """
+    from jinja2 import TemplateError
+
     tokenizer = read_tokenizer(base)
     if not getattr(tokenizer, "chat_template", None):
         raise UsageError(f"the tokenizer of {base} has no chat template", "Give a file with --prompt FILE.")
     instruction = "Translate the following text from {source_language} to {target_language}:\n{source}"
     turn = [{"role": "user", "content": instruction}]
-    text = str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+    try:
+        text = str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+    except (TemplateError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the chat template of {base} cannot be used: {error}", "Give a file with --prompt FILE."
+        ) from None
     if text.count("{source}") != 1:
         raise UsageError(f"the chat template of {base} does not hold the text exactly once")
     return text.rstrip(" ")
@@ -165,16 +190,27 @@ def chat_template(base: Path, source_lang: str, target_lang: str) -> str:
 
 def _load(job: Job, found: Located, start: Adapter | None, device: str) -> Loaded:
     settings = job.settings
+    import torch
+
+    torch.manual_seed(job.seed)  # of a new adapter's weights
     quantisation = (start.quantisation if start is not None else "") or job.recipe.quantisation
     return load_to_train(found.base, start, job.recipe.lora(), quantisation, device, settings.dtype, settings.quant)
 
 
-def _remarks(loaded: Loaded, start: Adapter | None) -> Iterable[str]:
+def _real_recipe(recipe: Recipe, loaded: Loaded) -> Recipe:
+    """The recipe with what an adapter that is gone on from has decided already: its shape, its dropout, its base."""
+    config = loaded.model.peft_config["default"]
+    quantisation = "nf4" if loaded.weights == "nf4" else "none"
+    return replace(recipe, r=config.r, alpha=config.lora_alpha, dropout=config.lora_dropout, quantisation=quantisation)
+
+
+def _remarks(loaded: Loaded, recipe: Recipe, start: Adapter | None) -> Iterable[str]:
     yield from loaded.notes
     numbers = "rounded to 4 bits (NF4)" if loaded.weights == "nf4" else "as in the checkpoint"
     memory = "kept in 4 bits" if loaded.quant == "nf4" else f"held in {loaded.dtype}"
     yield f"base weights: {numbers}, {memory}; training on {loaded.device.type} in {loaded.dtype}"
-    yield f"going on from the adapter {start.directory}" if start else "beginning a new adapter"
+    shape = f"rank {recipe.r}, alpha {recipe.alpha:g}, dropout {recipe.dropout:g}"
+    yield f"going on from the adapter {start.directory} as it is: {shape}" if start else f"a new adapter: {shape}"
 
 
 def _rows(loaded: Loaded, job: Job, data: Data, template: str, counts: Counter[str]) -> list[Row]:
@@ -246,6 +282,10 @@ def _conclude(
         shutil.copyfile(job.work / result.METRICS, temporary / result.METRICS)
         result.report(temporary / result.REPORT, job, data, card, comparison, outputs, verdict)
         result.put_in_place(temporary, job.output)
+    except OSError as error:
+        raise BatchtransError(
+            f"{job.output} cannot be written: {error}", "Make room, then go on with --resume."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(job.work)
