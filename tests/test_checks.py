@@ -31,6 +31,17 @@ def hard(source: str, target: str, flags: frozenset[str] = frozenset(), **option
         ("<b>x</b> &amp; y", "<b>x</b> &amp; y", frozenset()),
         ("\nHello\n", "\nHola\n", frozenset()),
         ("100% sure", "100% seguro", frozenset()),
+        ("%s of %s", "%2$s de %1$s", frozenset()),
+        ("See {name} in $HOME/{dir}", "Vea en $HOME/{dir} a {name}", frozenset()),
+        ('<a href="%s">%d</a>', '%2$d: <a href="%1$s">esto</a>', C),
+        ("%1 of %2", "%2 de %1", frozenset({"qt-format"})),
+        ("{0} of {1}", "{1} de {0}", frozenset({"csharp-format"})),
+        ("$a of ${b}", "${b} de ${a}", frozenset({"sh-format"})),
+        ("%s of %d", "%2$d de %1$s", frozenset({"php-format"})),
+        ("~a and ~a", "~a y ~a", frozenset({"scheme-format"})),
+        ("Use --force or `x`", "Use `y` o --force", frozenset()),
+        ("<b>x</b> <i>y</i>", "<i>y</i> <b>x</b>", frozenset()),
+        ("<p>x", "x<p>", frozenset()),
     ],
 )
 def test_a_right_translation_has_no_hard_problem(source: str, target: str, flags: frozenset[str]) -> None:
@@ -50,6 +61,24 @@ def test_a_right_translation_has_no_hard_problem(source: str, target: str, flags
         ("Hello {name}", "Hola {nombre}", frozenset(), "placeholders"),
         ("<b>x</b>", "<b>x", frozenset(), "placeholders"),
         ("See https://a.example/b", "Vea https://a.example/c", frozenset(), "placeholders"),
+        ("Use --force", "Use --forzar", frozenset(), "placeholders"),
+        ("In $HOME", "En $CASA", frozenset(), "placeholders"),
+        ("In /usr/bin", "En /usr/local/bin", frozenset(), "placeholders"),
+        ("a\\nb", "a b", frozenset(), "placeholders"),
+        ("<b>x</b>", "</b>x<b>", frozenset(), "placeholders"),
+        ("<b>x <i>y</i></b>", "<b>x <i>y</b></i>", frozenset(), "placeholders"),
+        ("%s of %d", "%d de %s", frozenset(), "placeholders"),
+        ("%s of %d", "%2$d de %s", frozenset(), "format"),
+        ("%(a)s", "%(b)s", frozenset(), "placeholders"),
+        ("%<a>s", "%<b>s", frozenset(), "placeholders"),
+        ('<a href="%s">%d</a>', '<a href="%2$d">%1$s</a>', C, "placeholders"),
+        ("{0} of {1}", "{1}", frozenset({"csharp-format"}), "placeholders"),
+        ("{a}", "{a}}", BRACE, "format"),
+        ("of {0}", "d'{0}", frozenset({"java-format"}), "placeholders"),
+        ("{0}", "{0} d'altri", frozenset({"java-format"}), "format"),
+        ("{a!r}", "{b!r}", BRACE, "placeholders"),
+        ("{0} {x}", "{x} {0}", frozenset({"rust-format"}), "placeholders"),
+        ("{n, plural, other {#}}", "{n, plural, other {#} x}", frozenset(), "format"),
         ("Hello\n", "Hola", frozenset(), "newlines"),
         ("Hello", "\nHola", frozenset(), "newlines"),
         ("Hello", "Hola\x07", frozenset(), "control"),
@@ -59,6 +88,13 @@ def test_a_right_translation_has_no_hard_problem(source: str, target: str, flags
 )
 def test_what_would_break_a_program_is_hard(source: str, target: str, flags: frozenset[str], code: str) -> None:
     assert code in hard(source, target, flags)
+
+
+def test_directives_are_held_against_the_text_that_gettext_compares_with() -> None:
+    assert hard("One file", "%d archivo", C, relaxed=True)
+    assert not {p.code for p in judge("One file", "%d archivo", C, relaxed=True, against="%d files") if p.hard}
+    assert {p.code for p in judge("One file", "%s", C, relaxed=True, against="%d files") if p.hard} == {"placeholders"}
+    assert {p.code for p in judge("<b>One</b>", "Un", C, relaxed=True, against="%d") if p.hard} == {"placeholders"}
 
 
 def test_a_relaxed_form_may_drop_the_number_but_not_invent_one() -> None:
@@ -74,6 +110,9 @@ def test_a_relaxed_form_may_drop_the_number_but_not_invent_one() -> None:
         ("It costs 42 euros", "Cuesta 24 euros", "numbers"),
         ("Open the file", "Abra el el archivo", "doubled"),
         ("Go", "a b c d a b c d a b c d", "repetition"),
+        ("Call `read`", "Llame a `leer`", "code"),
+        ("_Open", "Abrir", "accelerator"),
+        ("Save &As", "&Guardar &como", "accelerator"),
         ("Go", "Vaya usted de inmediato y sin demora alguna al lugar señalado", "length"),
     ],
 )
@@ -85,6 +124,7 @@ def test_doubts_are_soft(source: str, target: str, code: str) -> None:
 def test_names_may_stay_and_numbers_may_change_their_separators() -> None:
     assert not codes("PostgreSQL", "PostgreSQL")
     assert not codes("It costs 1,024.5 euros", "Cuesta 1.024,5 euros")
+    assert not codes("_Open", "_Abrir") and not codes("Find && &replace", "Buscar && &cambiar")
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,18 @@ def test_check_finds_what_is_broken_and_where(cli: Cli, tmp_path: Path) -> None:
     assert b"files: 1, errors: 1, doubts: 1" in done.stderr
 
 
+def test_check_holds_directives_against_the_plural_as_msgfmt_does(cli: Cli, tmp_path: Path) -> None:
+    entry = '#, c-format\nmsgid "One {0}"\nmsgid_plural "%d {0}s"\nmsgstr[0] "%d {1}"\nmsgstr[1] "{2}"\n\n'
+    (tmp_path / "a.po").write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nLanguage: es\\n'
+        'Plural-Forms: nplurals=2; plural=(n != 1);\\n"\n\n'
+        + entry.format("file", "archivo", "%d archivos")
+        + entry.format("table", "tabla", "tablas")
+    )
+    done = cli("check", "a.po")
+    assert re.findall(r"error: .*", done.stdout.decode()) == ["error: placeholders: lost: argument 1"]
+
+
 def test_check_reads_tables_and_logs(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name,name_es\nHi {x},Hola\nBye,Adiós\n")
     done = cli("check", "a.csv", "--column", "name")

@@ -134,6 +134,24 @@ def test_only_a_form_of_few_numbers_may_leave_the_number_out(lang: str, expected
     assert relaxed(known(lang)) == expected
 
 
+@pytest.mark.parametrize(
+    ("within", "expected"),
+    [
+        (None, (True, False)),
+        ((0, 1), (True, True)),
+        ((5, 5), (True, True)),
+        ((2, 3), (True, False)),
+        ((0, 10**9), (True, False)),
+        ((1995, 2005), (True, False)),
+    ],
+)
+def test_a_form_of_at_most_one_number_that_occurs_may_leave_it_out(
+    within: tuple[int, int] | None, expected: tuple[bool, ...]
+) -> None:
+    assert relaxed(PluralForms(2, "n != 1 + 0 / (n - 2000)"), within) == expected
+    assert relaxed(PluralForms(1, "0"), within) == (False,)
+
+
 _operators = st.sampled_from(["+", "*", "==", "!=", "<", ">", "<=", ">="])
 _logic = st.sampled_from(["&&", "||"])  # Python's own give an operand back, C's give 0 or 1: compared operands only
 _atoms = st.one_of(st.just("n"), st.integers(0, 200).map(str), st.integers(1, 99).map(lambda divisor: f"n%{divisor}"))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from batchtrans import CannotRender, FormatError, OpenOptions, Segment, State, UsageError, __version__
 from batchtrans.formats import po_scan
 from batchtrans.formats.po import PoDocument, PoFormat
+from batchtrans.plurals import plural_forms
 from batchtrans.testing import check_format, splice
 
 DATA = Path(__file__).parent / "data" / "po"
@@ -868,6 +869,30 @@ def test_plural_forms_of_the_header_win_over_the_table(catalogue: Make) -> None:
     document = catalogue(ENTRY.replace("nplurals=2; plural=(n != 1)", "nplurals=3; plural=n==1 ? 0 : n==2 ? 1 : 2"))
     assert document.plural_samples == (1, 2, 3)
     assert "nplurals=3; plural=n==1 ? 0 : n==2 ? 1 : 2;" in edited(document)
+
+
+@pytest.mark.parametrize(
+    ("flag", "relaxed"),
+    [
+        ("", (False, False, False)),
+        ("range: 0..1", (True, True, True)),
+        ("range: 2..11", (True, False, False)),
+        ("range:\t11..21", (True, True, False)),
+        ("range:0..1", (False, False, False)),
+        ("range: 5..3", (False, False, False)),
+        ("range: 0..999999999", (False, False, False)),
+    ],
+)
+def test_a_range_says_which_forms_may_leave_the_number_out(
+    catalogue: Make, flag: str, relaxed: tuple[bool, ...]
+) -> None:
+    entry = f'#, c-format, {flag}\nmsgid "b"\nmsgid_plural "%d"\nmsgstr[0] ""\nmsgstr[1] ""\nmsgstr[2] ""\n'
+    russian = plural_forms("ru")
+    assert russian is not None
+    header = HEADER.replace("Language: es", "Language: ru").replace("nplurals=2; plural=(n != 1);", russian.header())
+    document = catalogue(header + entry, "ru")
+    (segment,) = segments(document)
+    assert document.relaxed(segment) == relaxed
 
 
 def test_plural_forms_that_msgfmt_refuses_are_corrected_only_with_plural_entries(catalogue: Make) -> None:

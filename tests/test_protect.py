@@ -6,11 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtrans import protect
+from batchtrans import protect, syntaxes
 from batchtrans.types import MASK_BASE
 
-FLAGS = [frozenset(), frozenset({"c-format"}), frozenset({"python-format"}), frozenset({"python-brace-format"})]
-PLACEHOLDERS = ["%s", "%(name)d", "{0}", "{name}", "<b>", "</a>", "https://a.example/b?c=d", "me@example.org", "&amp;"]
+FLAGS = [frozenset(), frozenset({"no-c-format"}), frozenset({"c-format", "python-brace-format"})]
+FLAGS += [frozenset({flag}) for flag in (*syntaxes.SYNTAXES, "rust-format")]
+PLACEHOLDERS = [
+    "%s",
+    "%(name)d",
+    "%1",
+    "$x",
+    "~{~A~}",
+    "{0}",
+    "{name}",
+    "{n, plural, other {#}}",
+    "'{'",
+    "--long",
+    "<b>",
+    "</a>",
+    "https://a.example/b?c=d",
+    "me@example.org",
+    "&amp;",
+]
 TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(PLACEHOLDERS)), max_size=8).map("".join)
 
 
@@ -59,6 +76,15 @@ def test_edges_join_to_the_text(text: str) -> None:
             ["https://example.org/a_(b)?c=d", "www.example.org", "me@example.org"],
         ),
         ("no %s here", "no-c-format", []),
+        ("100% yes, %s", "c-format", ["%s"]),
+        ("%1 of %L2, 5% off", "qt-format", ["%1", "%L2"]),
+        ("it''s {0,number} '{' x", "java-format", ["{0,number}", "'{'"]),
+        ("~a of ~{~d~^, ~}", "scheme-format", ["~a", "~{", "~d", "~^", "~}"]),
+        ("$a and ${b} and $(c)", "sh-format", ["$a", "${b}", "$("]),
+        ("a {:?} of {name}s", "rust-format", ["{:?}", "{name}s"]),
+        ("See http://%s/%d now", "c-format", ["http://%s/%d"]),
+        ("<a href='%s'>%d</a>", "c-format", ["<a href='%s'>", "%d", "</a>"]),
+        ("{0} of {n, plural, other {#}}", "", ["{0}", "{n, plural, other {", "#", "}}"]),
         ("icon \ue123 stays", "", ["\ue123"]),
     ],
 )
@@ -67,11 +93,47 @@ def test_what_counts_as_a_placeholder(text: str, flags: str, expected: list[str]
     assert [text[span.start : span.end] for span in spans] == expected
 
 
-def test_reordered_c_directives_get_numbers() -> None:
-    assert protect.number_directives(["%s", "%d", "%%"], [1, 0, 2]) == ["%1$s", "%2$d", "%%"]
-    assert protect.number_directives(["%s", "%d"], [0, 1]) is None
-    assert protect.number_directives(["%*d", "%s"], [1, 0]) is None
-    assert protect.number_directives(["%1$s", "%2$s"], [1, 0]) is None
+@pytest.mark.parametrize(
+    ("text", "flag", "order", "expected"),
+    [
+        ("%s has %d%%", "c-format", [1, 0, 2], ["%1$s", "%2$d", "%%"]),
+        ("%*d of %s", "c-format", [1, 0], ["%2$*1$d", "%3$s"]),
+        ("%.*f of %<PRIu64>", "c-format", [1, 0], ["%2$.*1$f", "%3$<PRIu64>"]),
+        ('<a href="%s">%d</a>', "c-format", [1, 0, 2], ['<a href="%1$s">', "%2$d", "</a>"]),
+        ("%m: %s and %s", "c-format", [2, 0, 1], ["%m", "%1$s", "%2$s"]),
+        ("%@ and %@", "objc-format", [1, 0], ["%1$@", "%2$@"]),
+        ("%s and %s", "php-format", [1, 0], ["%1$s", "%2$s"]),
+        ("%s and %<s at %d", "java-printf-format", [2, 0, 1], ["%1$s", "%1$s", "%2$d"]),
+        ("%s and %d", "object-pascal-format", [1, 0], ["%0:s", "%1:d"]),
+        ("%s and %|5|", "boost-format", [1, 0], ["%1$s", "%|2$5|"]),
+        ("%.*s and %d", "gcc-internal-format", [1, 0], ["%2$.*1$s", "%3$d"]),
+        ("%-5s and %d", "ruby-format", [1, 0], ["%1$-5s", "%2$d"]),
+    ],
+)
+def test_directives_that_change_places_get_numbers(text: str, flag: str, order: list[int], expected: list[str]) -> None:
+    flags = frozenset({flag})
+    assert protect.number_directives(text, flags, order) == expected
+    reordered = " ".join(chr(MASK_BASE + place) for place in order)
+    target = protect.unmask(reordered, expected)
+    assert syntaxes.compare(text, target, flag) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "flag", "order"),
+    [
+        ("%s has %d", "c-format", [0, 1]),
+        ("<b>%s</b> %d", "c-format", [1, 0, 2, 3]),
+        ("%1$s has %2$d", "c-format", [1, 0]),
+        ("%s has %d", "python-format", [1, 0]),
+        ("%s has %d", "lua-format", [1, 0]),
+        ("%*d of %s", "tcl-format", [1, 0]),
+        ("{0} of {1}", "java-format", [1, 0]),
+        ("%s has %d", "c-format", [1]),
+    ],
+)
+def test_no_numbers_where_none_are_needed_or_none_exist(text: str, flag: str, order: list[int]) -> None:
+    placeholders = protect.mask(text, protect.find(text, frozenset({flag}))).placeholders
+    assert protect.number_directives(text, frozenset({flag}), order) in (None, list(placeholders))
 
 
 def test_renumbered_masks_remember_their_placeholders() -> None:

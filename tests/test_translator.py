@@ -21,6 +21,7 @@ from batchtrans import (
     Segment,
     State,
 )
+from batchtrans.forms import form_sources
 from batchtrans.memory import Known, Memory
 from batchtrans.translator import Decision, Translator, decision_from_records
 
@@ -92,6 +93,17 @@ def test_the_first_rung_sends_masks_and_writes_the_placeholders_back() -> None:
 def test_reordered_directives_are_numbered() -> None:
     decision, _ = decide(segment("%s of %d", flags="c-format"), lambda request: f"{M1} de {M0}")
     assert decision.target == ("%2$d de %1$s",)
+
+
+def test_a_tag_may_change_places_with_what_is_in_it() -> None:
+    asked = segment('See <a href="%s">%d files</a>.', flags="c-format")
+    decision, _ = decide(asked, lambda request: f"{M1} archivos: {M0}véalos{chr(MASK_BASE + 2)}.")
+    assert decision.target == ('%2$d archivos: <a href="%1$s">véalos</a>.',)
+
+
+def test_directives_that_cannot_have_numbers_keep_their_order() -> None:
+    decision, _ = decide(segment("%s of %d", flags="python-format"), lambda request: f"{M1} de {M0}")
+    assert not decision.written
 
 
 def test_a_backend_without_masks_gets_placeholders_as_they_are() -> None:
@@ -185,6 +197,34 @@ def test_a_form_that_may_not_drop_the_number_translates_the_plural_text() -> Non
     asked = segment("one file", "%d files", flags="c-format", target=("", ""))
     list(Translator(Slovenian(), backend, Memory()).decide([asked]))
     assert backend.sent == [f"{M0} files", f"{M0} files"]
+
+
+@pytest.mark.parametrize(
+    ("singular", "plural", "flags", "chosen"),
+    [
+        ("One file", "%d files", "c-format", "One file"),
+        ("One file", "%d files", "python-format", "%d files"),
+        ("One file", "%(n)d files", "python-format", "One file"),
+        ("One file", "%1 files", "qt-format", "%1 files"),
+        ("One file", "%n files", "qt-plural-format", "One file"),
+        ("One file in %s", "%d files in %s", "c-format", "%d files in %s"),
+        ("One file in %2$s", "%1$d files in %2$s", "c-format", "%1$d files in %2$s"),
+        ("One of %1", "%2 of %1", "kde-format", "One of %1"),
+        ("One", "%1 of %2", "kde-format", "%1 of %2"),
+        ("One file", "{n} files", "", "One file"),
+    ],
+)
+def test_the_singular_is_translated_where_it_may_stand(singular: str, plural: str, flags: str, chosen: str) -> None:
+    asked = segment(singular, plural, flags=flags, target=("", ""))
+    assert form_sources(asked, Catalogue()) == (chosen, plural)
+
+
+def test_a_known_form_may_show_the_number_that_its_singular_does_not() -> None:
+    memory = Memory()
+    memory.add("", ("One file", "%d files"), Known(("%d archivo", "%d archivos"), "memory"))
+    asked = segment("One file", "%d files", flags="c-format", target=("", ""))
+    decision, backend = decide(asked, lambda request: "?", memory=memory)
+    assert not backend.sent and decision.target == ("%d archivo", "%d archivos")
 
 
 @pytest.mark.parametrize(

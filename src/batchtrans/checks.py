@@ -10,8 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .protect import Span, find, has_words, takes_argument
+from . import syntaxes
+from .placeholders import compare_formats, compare_others, compare_placeholders, listed, may_leave_out
+from .protect import Span, find, has_words
+from .syntaxes.prose import access_key
 from .types import Problem
+
+__all__ = ["Check", "compare_placeholders", "judge", "judge_form", "may_leave_out", "repair", "repeated"]
 
 Check = Callable[[str, str, frozenset[str]], Iterable[Problem]]
 
@@ -19,7 +24,6 @@ _WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f]\d+)*")
 _END = re.compile(r"(\.\.\.|[.!?:;…])[\s\"'»”)]*$")
 _END_FAMILY = {"...": "…", "…": "…", "。": ".", "！": "!", "？": "?", "：": ":", "；": ";", "؟": "?", "।": "."}
-_POSITION = re.compile(r"%(\d+)\$")
 
 
 def judge(
@@ -29,20 +33,31 @@ def judge(
     *,
     relaxed: bool = False,
     further: Sequence[Check] = (),
+    against: str | None = None,
 ) -> list[Problem]:
     """Everything that the judges find in ``target`` as a translation of ``source``, hard problems first.
 
-    ``relaxed`` lets a plural form leave out directives of its source (see ``Document.plural_relaxed``). ``further``
-    are checks from plugins.
+    ``relaxed`` lets a plural form leave out directives of its source (see :meth:`Document.relaxed`). ``further`` are
+    checks from plugins. ``against`` is the text whose directives count where it is not the source: msgid_plural, with
+    which gettext compares every form.
     """
-    problems = list(_hard(source, target, flags, relaxed))
+    ours, theirs = find(source, flags), find(target, flags)
+    problems = list(_hard(source, target, flags, relaxed, ours, theirs, against))
     for check in further:
         problems.extend(check(source, target, flags))
-    problems.extend(_soft(source, target, flags))
+    problems.extend(_soft(source, target, ours, theirs))
     return sorted(problems, key=lambda problem: not problem.hard)
 
 
-def _hard(source: str, target: str, flags: frozenset[str], relaxed: bool) -> Iterator[Problem]:
+def _hard(
+    source: str,
+    target: str,
+    flags: frozenset[str],
+    relaxed: bool,
+    ours: Sequence[Span],
+    theirs: Sequence[Span],
+    against: str | None,
+) -> Iterator[Problem]:
     if source.strip() and not target.strip():
         yield Problem("empty", "the translation is empty", hard=True)
         return
@@ -51,10 +66,9 @@ def _hard(source: str, target: str, flags: frozenset[str], relaxed: bool) -> Ite
             yield Problem("newlines", f"one of source and translation {name}s with a newline, the other not", hard=True)
     if strange := sorted({f"U+{ord(c):04X}" for c in target if _is_control(c) and c not in source}):
         yield Problem("control", f"control characters {', '.join(strange)}", hard=True)
-    yield from compare_placeholders(find(source, flags), source, find(target, flags), target, relaxed)
-    for flag, signs in (("c-format", "%"), ("python-format", "%"), ("python-brace-format", "{}"), ("java-format", "'")):
-        if flag in flags and not _loose(source, flags, signs) and (loose := _loose(target, flags, signs)):
-            yield Problem("format", f"'{loose}' means something in {flag}; a sign that does not is doubled", hard=True)
+    formats = syntaxes.chosen(source, flags)
+    yield from compare_formats(source if against is None else against, target, formats, relaxed)
+    yield from compare_others(ours, source, theirs, target, formats)
 
 
 def _is_control(character: str) -> bool:
@@ -62,109 +76,28 @@ def _is_control(character: str) -> bool:
     return (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xE000 <= code <= 0xF8FF or code == 0xFFFD
 
 
-def _loose(text: str, flags: frozenset[str], signs: str) -> str:
-    """The first of these signs outside the directives and not doubled, with what follows it; empty if there is none."""
-    for span in reversed(find(text, flags)):
-        text = text[: span.start] + "\0" * (span.end - span.start) + text[span.end :]
-    found = re.search(f"[{signs}]", text.replace("''", ""))
-    return text.replace("''", "")[found.start() :][:4] if found else ""
-
-
-def may_leave_out(plural: str, flags: frozenset[str]) -> bool:
-    """Whether a relaxed plural form may leave out arguments of ``plural``: in Python only named ones, and none of a
-    format that is not parsed here."""
-    for span in find(plural, flags):
-        directive = plural[span.start : span.end]
-        unnamed = span.kind == "python-format" and takes_argument(directive) and not directive.startswith("%(")
-        if unnamed or span.kind == "other-format":
-            return False
-    return True
-
-
 def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -> Iterator[Problem]:
     """gettext compares the directives of every plural form with msgid_plural, whichever text it translates."""
-    ours = [span for span in find(plural, flags) if span.kind.endswith("-format")]
-    theirs = [span for span in find(target, flags) if span.kind.endswith("-format")]
-    yield from compare_placeholders(ours, plural, theirs, target, relaxed and may_leave_out(plural, flags))
+    yield from compare_formats(plural, target, syntaxes.selected(flags), relaxed)
 
 
-def compare_placeholders(
-    source_spans: Sequence[Span], source: str, target_spans: Sequence[Span], target: str, relaxed: bool = False
-) -> Iterator[Problem]:
-    """Compare the placeholders of two texts by gettext's rule.
-
-    Directives of a format are arguments: unnumbered ones keep their order, numbered and named ones are free, and the
-    words of a format that is not parsed keep theirs. All other placeholders (tags, addresses) are a multiset.
-    """
-    wanted, found = _texts(source_spans, source), _texts(target_spans, target)
-    for kind in sorted(set(wanted) | set(found)):
-        ours, theirs = wanted.get(kind, []), found.get(kind, [])
-        if kind in ("c-format", "python-format", "printf"):
-            if len({bool(_POSITION.match(text)) for text in theirs if takes_argument(text)}) > 1:
-                yield Problem("format", "directives with and without argument numbers", hard=True)
-            ours, theirs = _arguments(ours), _arguments(theirs)
-        missing, invented = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
-        if relaxed and not invented and kind.endswith("-format"):
-            continue
-        if kind == "other-format" and ours != theirs and not (missing or invented):
-            yield Problem("placeholders", "the placeholders are in another order", hard=True)
-        if missing:
-            yield Problem("placeholders", f"lost: {_listed(missing)}", hard=True)
-        if invented:
-            yield Problem("placeholders", f"invented: {_listed(invented)}", hard=True)
-
-
-def _texts(spans: Iterable[Span], text: str) -> dict[str, list[str]]:
-    texts: dict[str, list[str]] = {}
-    for span in spans:
-        texts.setdefault(span.kind, []).append(text[span.start : span.end])
-    return texts
-
-
-def _arguments(directives: Iterable[str]) -> list[str]:
-    """Directives as ``position:conversion`` (``name:conversion`` for named ones), each once; ``%%`` is none, and ``%m``
-    is itself."""
-    arguments = []
-    counter = 0
-    for directive in directives:
-        if not takes_argument(directive):
-            arguments += [] if directive == "%%" else [directive]
-            continue
-        if directive.startswith("%("):
-            arguments.append(f"{directive[2 : directive.index(')')]}:{directive[-1]}")
-            continue
-        explicit = _POSITION.match(directive)
-        for _ in range(directive.count("*")):
-            counter += 1
-            arguments.append(f"{counter}:*")
-        counter += 1
-        number = explicit.group(1) if explicit else str(counter)
-        arguments.append(f"{number}:{_conversion(directive)}")
-    return sorted(set(arguments))
-
-
-def _conversion(directive: str) -> str:
-    """Length modifier and conversion letter; ``i`` is ``d``, as both take an int."""
-    text = re.sub(r"^%(?:\d+\$)?[-+ #0'I]*[\d*]*(?:\.[\d*]*)?", "", directive)
-    return text[:-1] + "d" if text.endswith("i") else text
-
-
-def _listed(items: Iterable[str], most: int = 5) -> str:
-    """The first few items, for a message."""
-    texts = list(items)
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
-
-
-def _soft(source: str, target: str, flags: frozenset[str]) -> Iterator[Problem]:
-    spans = find(source, flags)
+def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]) -> Iterator[Problem]:
     words = _WORD.findall(source)
-    if source == target and has_words(source, spans) and sum(word.islower() for word in words) >= 2:
+    if source == target and has_words(source, ours) and sum(word.islower() for word in words) >= 2:
         yield Problem("unchanged", "the translation is the source")
-    ours, theirs = _end_mark(source), _end_mark(target)
-    if ours != theirs:
-        yield Problem("end", f"the source ends in {ours or 'no mark'!r}, the translation in {theirs or 'no mark'!r}")
+    mark, other = _end_mark(source), _end_mark(target)
+    if mark != other:
+        yield Problem("end", f"the source ends in {mark or 'no mark'!r}, the translation in {other or 'no mark'!r}")
+    code = [
+        Counter(text[span.start : span.end] for span in spans if span.kind == "code")
+        for text, spans in ((source, ours), (target, theirs))
+    ]
+    if code[0] != code[1]:
+        yield Problem("code", f"code differs: {listed((code[0] - code[1] or code[1] - code[0]).elements())}")
     if (lost := _numbers(source) - _numbers(target)) or (lost := _numbers(target) - _numbers(source)):
-        yield Problem("numbers", f"numbers differ: {_listed(lost)}")
+        yield Problem("numbers", f"numbers differ: {listed(lost)}")
+    if (sign := access_key(source)) and target.replace(sign * 2, "").count(sign) != 1:
+        yield Problem("accelerator", f"the source marks one key with {sign!r}, the translation none or several")
     if (pair := _doubled(target)) and not _doubled(source):
         yield Problem("doubled", f"a word is doubled: {pair}")
     if repeated(target) and not repeated(source):

@@ -35,10 +35,10 @@ class Part(NamedTuple):
         return sorted(protect.masks_in(answer)) == list(range(len(self.placeholders)))
 
     def unmask(self, answer: str, flags: frozenset[str], whole: bool) -> str:
-        """An answer to ``text`` with the placeholders in it. C directives that changed places get argument numbers,
+        """An answer to ``text`` with the placeholders in it. Directives that changed places get argument numbers,
         unless the part is not the ``whole`` text: the numbers would count from its first directive."""
-        if whole and "c-format" in flags and self.has_masks_of(answer):
-            numbered = protect.number_directives(self.placeholders, protect.masks_in(answer))
+        if whole and self.has_masks_of(answer):
+            numbered = protect.number_directives(self.core, flags, protect.masks_in(answer))
             return protect.unmask(answer, numbered or self.placeholders)
         return protect.unmask(answer, self.placeholders)
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_LENGTH = 1000  #: characters of an expression
@@ -19,6 +21,7 @@ MAX_FORMS = 20  #: plural forms of one language; the richest known has six
 CHECKED = 1000  #: numbers from 0 to this one are tried, as msgfmt does
 
 _OFTEN = 5  # msgl-check.c of gettext has the same constant
+_LONGEST_RANGE = 100_000  # numbers of a range that are tried
 _WORD = 1 << 64  # gettext computes in unsigned long
 _SLAVIC = "(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2)"
 
@@ -129,11 +132,19 @@ def samples(forms: PluralForms) -> tuple[int, ...]:
     return tuple(found.get(form, form) for form in range(forms.nplurals))
 
 
-def relaxed(forms: PluralForms) -> tuple[bool, ...]:
-    """For each form whether msgfmt lets it leave the number out: fewer than 5 of 0 to ``CHECKED`` select it."""
+@lru_cache
+def relaxed(forms: PluralForms, within: tuple[int, int] | None = None) -> tuple[bool, ...]:
+    """For each form whether msgfmt lets it leave the number out: fewer than 5 of 0 to ``CHECKED`` select it, or at most
+    one of those between the two of ``within``, the only ones that occur. Of a single form the number is never left out,
+    nor because of a range that is too long to be looked through."""
     select = compile_expression(forms.formula)
     counts = Counter(select(n) for n in range(CHECKED + 1))
-    return tuple(counts[form] < _OFTEN for form in range(forms.nplurals))
+    found = [counts[form] < _OFTEN for form in range(forms.nplurals)]
+    if within and within[1] - within[0] <= _LONGEST_RANGE:
+        with suppress(ZeroDivisionError):
+            occurring = Counter(select(n) for n in range(within[0], within[1] + 1))
+            found = [seldom or occurring[form] <= 1 for form, seldom in enumerate(found)]
+    return tuple(found) if forms.nplurals > 1 else (False,)
 
 
 _Value = Callable[[int], int]

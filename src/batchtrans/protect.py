@@ -11,49 +11,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from . import syntaxes
+from .syntaxes import prose
 from .types import MASK_BASE
 
 #: How many masks there are; what a text has beyond them stays unmasked.
 MOST_MASKS = 0xF8FF - MASK_BASE + 1
-#: The private-use area that masks come from; such a character in a source is itself a span.
-_PRIVATE_USE = "[\ue000-\uf8ff]"
-
-_LENGTH = r"(?:hh|h|ll|l|L|q|j|z|t|I64|I32|I)?"
-_TAG_ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]+))?"""
-
-#: Directives by gettext flag. With the flag every directive of the syntax counts, ``% d`` and ``%%`` included.
-_BY_FLAG = {
-    "c-format": rf"%(?:\d+\$)?[-+ #0'I]*(?:\d+|\*(?:\d+\$)?)?(?:\.(?:\d+|\*(?:\d+\$)?)?)?"
-    rf"(?:<[A-Za-z0-9]+>|{_LENGTH}[diouxXeEfFgGaAcspnCSm])|%%",
-    "python-format": r"%(?:\([^)]*\))?[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*)?)?[hlL]?[diouxXeEfFgGcrsa]|%%",
-    "python-brace-format": r"\{\{|\}\}|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}",
-}
-#: A format of gettext's that is not parsed here: each word in which any of them could begin a directive, braces with
-#: what they hold, is kept as it is.
-_OTHER_FORMAT = r"(?<!\S)(?=\S*[%$~\\{}])(?:[^\s{}]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|[{}])+"
-#: What is taken for a placeholder where no flag says so: only shapes that prose does not have.
-_UNFLAGGED = (
-    (
-        "printf",
-        rf"(?<![\w%])%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?{_LENGTH}[diouxXfgGcsp@](?![\w%])|%\(\w+\)[-+#0\d.]*[dfgrsux]",
-    ),
-    ("brace", r"[%$#]?\{\{?\s*[A-Za-z_][\w.:-]*\s*\}?\}|\{\d*\}"),
-)
-_ALWAYS = (
-    (
-        "url",
-        r"""(?:https?|ftp|file|git|ssh)://[^\s<>"'`«»“”]*[^\s<>"'`«»“”.,;:!?)\]}]|\bwww\.[\w-]+\.[\w./?=&%#-]*[\w/]""",
-    ),
-    ("email", r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"),
-    ("tag", rf"</?[A-Za-z][\w:.-]*(?:{_TAG_ATTRIBUTE})*\s*/?>|<!--.*?-->|</?\d+\s*/?>"),
-    ("entity", r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"),
-    ("mask", _PRIVATE_USE),
-)
 
 
 class Span(NamedTuple):
-    """``text[start:end]`` must survive translation; ``kind`` is a gettext flag, or printf, brace, url, email, tag,
-    entity, mask."""
+    """``text[start:end]`` must survive translation; ``kind`` is the flag of a syntax, or one of :mod:`.syntaxes.prose`:
+    url, email, tag, code, link, printf, brace, variable, entity, path, option, escape, mask."""
 
     start: int
     end: int
@@ -67,39 +35,32 @@ class Masked(NamedTuple):
     placeholders: tuple[str, ...]
 
 
-_compiled: dict[frozenset[str], re.Pattern[str]] = {}
-
-
-def _pattern(flags: frozenset[str]) -> re.Pattern[str]:
-    relevant = frozenset(flag for flag in flags if flag.removeprefix("no-") in _BY_FLAG or is_other_format(flag))
-    if relevant not in _compiled:
-        flagged = [(flag, _BY_FLAG[flag]) for flag in sorted(relevant) if flag in _BY_FLAG]
-        other = [("other-format", _OTHER_FORMAT)] if any(map(is_other_format, relevant)) else []
-        unflagged = () if relevant else _UNFLAGGED
-        kinds = [*other, *_ALWAYS[:3], *flagged, *unflagged, *_ALWAYS[3:]]
-        groups = (f"(?P<k{index}_{kind.replace('-', '_')}>{body})" for index, (kind, body) in enumerate(kinds))
-        _compiled[relevant] = re.compile("|".join(groups), re.DOTALL)
-    return _compiled[relevant]
-
-
-def is_other_format(flag: str) -> bool:
-    """Whether a flag names a format of gettext's whose syntax is not parsed here, such as ``qt-format``."""
-    return (
-        flag.endswith("-format") and not flag.startswith(("no-", "possible-", "impossible-")) and flag not in _BY_FLAG
-    )
-
-
 def find(text: str, flags: frozenset[str] = frozenset()) -> list[Span]:
-    """The spans of ``text``, in order and disjoint.
+    """The spans of ``text``, in order and disjoint; where two overlap they are one, of the first one's kind.
 
-    ``flags`` are gettext's. ``c-format``, ``python-format`` and ``python-brace-format`` are parsed; of any other format
-    whole words are kept; without a format flag only unmistakable shapes count.
+    ``flags`` are gettext's and choose the syntaxes, see :mod:`.syntaxes`; without any only unmistakable shapes count.
     """
-    spans = []
-    for match in _pattern(flags).finditer(text):
-        group = match.lastgroup or ""
-        spans.append(Span(match.start(), match.end(), group.partition("_")[2].replace("_", "-")))
+    formats = syntaxes.chosen(text, flags)
+    declared = bool(formats) or any(flag.endswith("-format") for flag in flags)
+    spans = [Span(*found) for found in prose.find(text, declared)]
+    if formats:
+        spans += [
+            Span(directive.start, directive.end, flag)
+            for flag in formats
+            for directive in syntaxes.parse(text, flag).directives
+        ]
+        spans = _disjoint(spans)
     return spans
+
+
+def _disjoint(spans: list[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if joined and span.start < joined[-1].end:
+            joined[-1] = joined[-1]._replace(end=max(joined[-1].end, span.end))
+        else:
+            joined.append(span)
+    return joined
 
 
 def mask(text: str, spans: Sequence[Span]) -> Masked:
@@ -132,29 +93,39 @@ def renumber(text: str) -> tuple[str, list[int]]:
     return text.translate(table), old
 
 
-def takes_argument(directive: str) -> bool:
-    """Whether a percent directive stands for an argument; ``%%`` and ``%m``, the error message in C, do not."""
-    return directive.startswith("%") and directive[-1] not in "%m"
+def number_directives(text: str, flags: frozenset[str], order: Sequence[int]) -> list[str] | None:
+    """The placeholders of ``text`` with the numbers of their arguments, so that they can stand in another order: ``%s``
+    becomes ``%2$s``.
 
-
-def number_directives(placeholders: Sequence[str], order: Sequence[int]) -> list[str] | None:
-    """C directives with argument numbers, so that they can stand in another order: ``%s`` becomes ``%2$s``.
-
-    ``order`` is the order of the masks in the target. ``None`` where numbers are not possible (``*`` widths, some
-    directives numbered already) or not needed.
+    ``order`` is the order of their masks in the target. ``None`` where numbers are not needed, or not possible.
     """
-    arguments = [text for text in placeholders if takes_argument(text)]
-    numbered = any(re.match(r"%\d+\$", text) for text in arguments)
-    in_order = [n for n in order if n < len(placeholders) and placeholders[n] in arguments]
-    if numbered or any("*" in text for text in arguments) or in_order == sorted(in_order):
-        return None
-    result, position = [], 0
-    for text in placeholders:
-        if text in arguments:
-            position += 1
-            text = f"%{position}${text[1:]}"
-        result.append(text)
-    return result
+    spans = find(text, flags)
+    for flag in syntaxes.chosen(text, flags):
+        number = syntaxes.syntax(flag).number
+        if number is None or len(order) != len(spans):
+            continue
+        directives = [d for d in syntaxes.parse(text, flag).directives if d.position is not None]
+        held = [[d for d in directives if span.start <= d.start < span.end] for span in spans]
+        positions = [d.position or 0 for place in order for d in held[place]]
+        if positions == sorted(positions):
+            return None
+        written = [_rewritten(text, span, inside, number) for span, inside in zip(spans, held, strict=True)]
+        placeholders = [placeholder for placeholder in written if placeholder is not None]
+        return placeholders if len(placeholders) == len(spans) else None
+    return None
+
+
+def _rewritten(text: str, span: Span, directives: Sequence[syntaxes.Directive], number: syntaxes.Number) -> str | None:
+    """``text[span.start : span.end]`` with these directives numbered, if they can be."""
+    pieces: list[str] = []
+    position = span.start
+    for directive in directives:
+        numbered = number(text[directive.start : directive.end], directive.arguments)
+        if numbered is None:
+            return None
+        pieces += (text[position : directive.start], numbered)
+        position = directive.end
+    return "".join(pieces) + text[position : span.end]
 
 
 def edges(text: str) -> tuple[str, str, str]:

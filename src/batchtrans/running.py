@@ -324,17 +324,17 @@ def _findings(
     for piece in document.pieces():
         if isinstance(piece, Segment) and piece.state is State.DONE:
             sources = form_sources(piece, document)
-            relaxed = document.plural_relaxed if len(piece.source) > 1 else (False,)
+            relaxed = document.relaxed(piece) if len(piece.source) > 1 else (False,)
             if len(piece.target) != len(sources):
                 message = f"{len(piece.target)} plural forms, the header says {len(sources)}"
                 yield piece.location.line, Problem("plurals", message, hard=True)
                 continue
+            plural = piece.source[1] if len(piece.source) > 1 else None
             for source, target, loose in zip(sources, piece.target, relaxed, strict=True):
-                for problem in judges.judge(source, target, piece.flags, relaxed=loose, further=further):
+                for problem in judges.judge(
+                    source, target, piece.flags, relaxed=loose, further=further, against=plural
+                ):
                     yield piece.location.line, problem
-                if len(piece.source) > 1:
-                    for problem in judges.judge_form(piece.source[1], target, piece.flags, loose):
-                        yield piece.location.line, problem
 
 
 def _judge_group(group: Sequence[AlignmentRecord], further: Sequence[judges.Check]) -> Iterator[Problem]:

@@ -152,24 +152,27 @@ class Translator:
         if len(targets) != len(sources) or self._document.problem(segment, targets):
             return False
         relaxed = self._relaxed(segment, len(sources))
-        return not self._form_problem(segment, targets) and not any(
+        plural = segment.source[1] if len(segment.source) > 1 else None
+        return not any(
             problem.hard
             for source, target, loose in zip(sources, targets, relaxed, strict=True)
-            for problem in judges.judge(source, target, segment.flags, relaxed=loose, further=self._further)
+            for problem in judges.judge(
+                source, target, segment.flags, relaxed=loose, further=self._further, against=plural
+            )
         )
 
     def _form_problem(self, segment: Segment, targets: tuple[str, ...]) -> str:
         """What is wrong with the forms of a plural entry when they are held against its msgid_plural."""
         if len(segment.source) == 1:
             return ""
-        forms = zip(targets, self._document.plural_relaxed, strict=True)
+        forms = zip(targets, self._document.relaxed(segment), strict=True)
         problems = (
             p for text, loose in forms for p in judges.judge_form(segment.source[1], text, segment.flags, loose)
         )
         return next((problem.message for problem in problems), "")
 
     def _relaxed(self, segment: Segment, forms: int) -> tuple[bool, ...]:
-        return self._document.plural_relaxed if len(segment.source) > 1 else (False,) * forms
+        return self._document.relaxed(segment) if len(segment.source) > 1 else (False,) * forms
 
     def _kept(self, segment: Segment) -> Decision:
         sources = form_sources(segment, self._document)
@@ -196,7 +199,7 @@ class Translator:
         forms = [
             _Form(number, source, sample, relaxed, self._parts(source, segment.flags))
             for number, (source, sample, relaxed) in enumerate(
-                zip(sources, self._document.plural_samples, self._document.plural_relaxed, strict=True)
+                zip(sources, self._document.plural_samples, self._document.relaxed(segment), strict=True)
             )
         ]
         return _Unit(segment, forms)

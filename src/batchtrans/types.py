@@ -108,7 +108,8 @@ class Document(ABC):
     ``bilingual`` says whether source and target stand side by side (a catalogue) or the target replaces the source
     (a text). ``plural_samples`` has, for each plural form of the target, a number that selects it (empty where the
     format has no plurals); ``plural_relaxed`` says of each form whether so few numbers select it that it may leave
-    the number out (gettext: fewer than 5 of 0 to 1000). ``newline`` is the document's usual line end, for the log only.
+    the number out (gettext: fewer than 5 of 0 to 1000), unless :meth:`relaxed` knows more of a segment. ``newline`` is
+    the document's usual line end, for the log only.
     """
 
     bilingual: bool = False
@@ -140,6 +141,10 @@ class Document(ABC):
 
         :raises CannotRender: where the text does not fit the slot.
         """
+
+    def relaxed(self, segment: Segment) -> tuple[bool, ...]:
+        """For each plural form of a segment whether it may leave the number out."""
+        return self.plural_relaxed
 
     def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         """Why this target cannot be stored here (a character outside the charset, say), or ``None``."""

@@ -31,6 +31,7 @@ from .po_write import is_unwrapped, parse, rewrite
 _HEAD = 1 << 16  # bytes of the file's beginning that show its line end and hint at its charset
 _SAMPLE = 200  # entries that show whether the file is wrapped
 _NO_FLAGS: frozenset[str] = frozenset()
+_RANGE = re.compile(r"range:\s+(\d{1,9})\.\.(\d{1,9})")
 _PLACEHOLDERS = re.compile(r"nplurals\s*=\s*INTEGER|plural\s*=\s*EXPRESSION")
 
 
@@ -206,6 +207,14 @@ class PoDocument(Document):
         if reason := self._unwritable(segment, target):
             raise CannotRender(reason)
         return rewrite(segment.raw, self._charset, target, state, self.newline, self._wrapped)
+
+    def relaxed(self, segment: Segment) -> tuple[bool, ...]:
+        """See :class:`Document`; a flag ``range: 0..5`` says which numbers occur."""
+        for flag in segment.flags:
+            if found := _RANGE.match(flag):
+                low, high = int(found[1]), int(found[2])
+                return plurals.relaxed(self._forms, (low, high)) if low <= high else self.plural_relaxed
+        return self.plural_relaxed
 
     def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         wanted = len(self.plural_samples) if len(segment.source) > 1 else 1

@@ -1,0 +1,115 @@
+"""Whether the placeholders of a text have come through its translation.
+
+Those of a declared syntax are compared by its rule, see :mod:`.syntaxes`; all others have to be the same ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from . import syntaxes
+from .protect import Span
+from .types import Problem
+
+#: What is kept while a text is translated, but may be called otherwise in a good translation.
+_NOT_COMPARED = ("code",)
+
+
+def may_leave_out(plural: str, flags: frozenset[str]) -> bool:
+    """Whether a relaxed plural form may leave out any of the arguments of ``plural``."""
+    for flag in syntaxes.chosen(plural, flags):
+        read, rule = syntaxes.parse(plural, flag), syntaxes.syntax(flag).rule
+        without = (
+            read._replace(arguments={key: type for key, type in read.arguments.items() if key != left_out})
+            for left_out in read.arguments
+        )
+        if read.directives and all(rule(read, rest, True) for rest in without):
+            return False
+    return True
+
+
+def compare_placeholders(
+    source_spans: Sequence[Span], source: str, target_spans: Sequence[Span], target: str, relaxed: bool = False
+) -> Iterator[Problem]:
+    """How the placeholders of two texts differ; ``relaxed`` lets a plural form leave out arguments."""
+    kinds = sorted({span.kind for span in (*source_spans, *target_spans)})
+    formats = tuple(kind for kind in kinds if kind.endswith("-format"))
+    yield from compare_formats(source, target, formats, relaxed)
+    yield from compare_others(source_spans, source, target_spans, target, formats)
+
+
+def compare_formats(source: str, target: str, formats: Iterable[str], relaxed: bool = False) -> Iterator[Problem]:
+    """How the directives of two texts differ in the syntaxes of these flags."""
+    for flag in formats:
+        if difference := syntaxes.compare(source, target, flag, relaxed=relaxed):
+            if difference.invalid:
+                yield Problem("format", f"not valid in {flag}: {difference.message}", hard=True)
+            else:
+                yield Problem("placeholders", difference.message, hard=True)
+
+
+def compare_others(
+    source_spans: Sequence[Span], source: str, target_spans: Sequence[Span], target: str, formats: Sequence[str]
+) -> Iterator[Problem]:
+    """How the placeholders of two texts differ that are not those of ``formats``."""
+    wanted, found = _texts(source_spans, source, formats), _texts(target_spans, target, formats)
+    if wanted == found:
+        return
+    for kind in sorted({*wanted, *found}):
+        ours, theirs = wanted.get(kind, []), found.get(kind, [])
+        if kind == "printf":
+            yield from compare_formats(" ".join(ours), " ".join(theirs), [_flag_of(ours + theirs)])
+            continue
+        if missing := Counter(ours) - Counter(theirs):
+            yield Problem("placeholders", f"lost: {listed(missing.elements())}", hard=True)
+        if invented := Counter(theirs) - Counter(ours):
+            yield Problem("placeholders", f"invented: {listed(invented.elements())}", hard=True)
+        if kind == "tag" and are_nested(ours) and not are_nested(theirs):
+            yield Problem("placeholders", "a tag is closed before it is opened, or within another one", hard=True)
+
+
+def _texts(spans: Iterable[Span], text: str, formats: Sequence[str]) -> dict[str, list[str]]:
+    """The placeholders that are not those of ``formats``, by kind. Of directives within them (``<a href="%1$s">``) it
+    only counts which argument they show."""
+    directives = [directive for flag in formats for directive in syntaxes.parse(text, flag).directives]
+    texts: dict[str, list[str]] = {}
+    for span in spans:
+        if span.kind in formats or span.kind in _NOT_COMPARED:
+            continue
+        pieces: list[str] = []
+        position = span.start
+        for directive in directives:
+            if position <= directive.start < span.end:
+                keys = ",".join(str(argument.key) for argument in directive.arguments)
+                pieces += (text[position : directive.start], f"%{{{keys}}}")
+                position = directive.end
+        texts.setdefault(span.kind, []).append("".join(pieces) + text[position : span.end])
+    return texts
+
+
+def _flag_of(directives: Iterable[str]) -> str:
+    """The flag that undeclared percent directives would have."""
+    begins = {directive[:2] for directive in directives}
+    return "python-format" if "%(" in begins else "ruby-format" if "%<" in begins else "objc-format"
+
+
+def are_nested(tags: Iterable[str]) -> bool:
+    """Whether each of these tags that opens something is closed, in the reverse order."""
+    opened: list[str] = []
+    for tag in tags:
+        name = re.match(r"</?([\w:.-]+)", tag)
+        if name is None or tag.endswith("/>"):
+            continue
+        if not tag.startswith("</"):
+            opened.append(name[1])
+        elif not opened or opened.pop() != name[1]:
+            return False
+    return not opened
+
+
+def listed(items: Iterable[str], most: int = 5) -> str:
+    """The first few items, for a message."""
+    texts = list(items)
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

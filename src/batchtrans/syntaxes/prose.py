@@ -1,0 +1,83 @@
+"""What a text holds besides the directives of a declared syntax: addresses, tags, options, code, and placeholders that
+nobody declared.
+
+Without a declaration only shapes count that prose does not have: a placeholder that is missed is left to the model,
+but a word that is taken for one is never translated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Shape(NamedTuple):
+    """A kind of placeholder, and its pattern. ``signs`` are strings of which every match holds one, so that a text
+    without them need not be searched; a match without signs is not ASCII."""
+
+    kind: str
+    signs: tuple[str, ...]
+    pattern: str
+
+
+_ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]+))?"""
+_SIZE = r"(?:hh|h|ll|l|L|q|j|z|t|I64|I32|I)?"
+
+_URL = r"""(?:https?|ftp|file|git|ssh)://[^\s<>"'`«»“”]*[^\s<>"'`«»“”.,;:!?)\]}]|\bwww\.[\w-]+\.[\w./?=&%#-]*[\w/]"""
+_PATH = r"(?<![\w/.~])(?:~|\.\.?)?(?:/[\w.+-]*\w){2,}|(?<![\w/])~/[\w.+-]*\w|\b[A-Za-z]:\\[\w.\\+-]*\w"
+_PRINTF = rf"(?<![\w%])%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?{_SIZE}[diouxXfgGcsp@](?![\w%])"
+_NAMED_PRINTF = r"%(?:\(\w+\)|<\w+>)[-+#0\d.]*[dfgrsux]"
+_BRACE = r"[%$#]?\{\s*[A-Za-z_][\w.:-]*(?:\[\w+\])?(?:![rsa])?(?::[^{}\s]*)?\s*\}|\{\d*\}"
+#: Not the commands of TeX that begin like one.
+_ESCAPE = r"""\\(?:["'\\]|[rt](?![a-z])|n(?!ew|eq\b|abla|ot\b|oindent)|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})"""
+
+#: In order: where two could begin, the first one does.
+_SHAPES = (
+    Shape("url", ("://", "www."), _URL),
+    Shape("email", ("@",), r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"),
+    Shape("tag", ("<",), rf"</?[A-Za-z][\w:.-]*(?:{_ATTRIBUTE})*\s*/?>|<!--.*?-->|</?\d+\s*/?>"),
+    Shape("code", ("`",), r"``[^`\s]+``|(?<![\w`:])`[^`'\s<]+`(?![\w`])"),
+    Shape("role", (":`",), r":[a-z][\w+.:-]*:`(?=[^`\n]+`)"),
+    Shape("link", ("](",), r"\]\([^()\s]+\)"),
+    Shape("printf", ("%",), f"{_PRINTF}|{_NAMED_PRINTF}"),
+    Shape("brace", ("{",), rf"\{{\{{[^{{}}\n]+\}}\}}|\{{%[^{{}}\n]+%\}}|{_BRACE}"),
+    Shape("variable", ("$", "%"), r"(?<![\w$])\$[A-Za-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%"),
+    Shape("entity", ("&",), r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"),
+    Shape("path", ("/", ":\\"), _PATH),
+    Shape("option", ("--",), r"(?<![^\s\"'(\[,|])(?:--[a-z](?:[\w-]*\w)(?![\w-])|-[A-Za-z](?=,? --[a-z]))"),
+    Shape("escape", ("\\",), _ESCAPE),
+    Shape("mask", (), "[\ue000-\uf8ff]"),
+)
+_SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
+#: Of these a declared syntax knows more.
+_UNDECLARED = ("printf", "brace", "variable")
+
+
+@lru_cache
+def _compiled(kinds: tuple[str, ...]) -> re.Pattern[str]:
+    groups = (f"(?P<{shape.kind}>{shape.pattern})" for shape in _SHAPES if shape.kind in kinds)
+    return re.compile("|".join(groups), re.DOTALL)
+
+
+def find(text: str, declared: bool) -> Iterator[tuple[int, int, str]]:
+    """Where the shapes stand in ``text``, disjoint and in order, and their kinds. ``declared``: what its placeholders
+    are is known from elsewhere."""
+    kinds = [kind for sign, kind in _SIGNS if sign in text and not (declared and kind in _UNDECLARED)]
+    if not text.isascii():
+        kinds.append("mask")
+    if kinds:
+        for match in _compiled(tuple(kinds)).finditer(text):
+            yield match.start(), match.end(), match.lastgroup or ""
+
+
+_LABEL = 60  # characters of the longest text of a menu or a button
+#: A sign before the first letter of a word, or within a capitalised one.
+_KEY = re.compile(r"(?:(?<![^\s(])(?=.[A-Za-z])|\b[A-Z][a-z]*(?=.[a-z]))([&_~])(?!\w+;|\S*/)")
+
+
+def access_key(text: str) -> str:
+    """The sign that marks the one access key of a label (``_File``, ``Save &As``, ``E~xit``), if there is one."""
+    found = _KEY.search(text) if len(text) <= _LABEL and any(sign in text for sign in "&_~") else None
+    return found[1] if found and text.count(found[1]) == 1 else ""

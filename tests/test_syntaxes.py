@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchtrans import syntaxes
+from batchtrans.protect import find
+from batchtrans.syntaxes import prose
+from batchtrans.syntaxes.prose import access_key
+from conftest import DATA, ROOT
+
+FLAGS = sorted(syntaxes.SYNTAXES)
+PIECES = sorted({
+    piece
+    for line in (DATA / "syntaxes" / "grammar.txt").read_text(encoding="utf-8").splitlines()
+    if line.startswith(("pieces ", "whole "))
+    for piece in line.split(" ")[1:]
+})  # fmt: skip
+ICU_PIECES = ["{n, plural, one {", "} other {", "{g, select, a {", "}}", "}", "{", "#", "'", "''", "{x, date, short}"]
+TEXTS = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(PIECES + ICU_PIECES)), max_size=12).map("".join)
+
+
+@given(TEXTS, st.sampled_from([*FLAGS, "rust-format"]))
+def test_any_text_is_read_and_is_its_own_translation(text: str, flag: str) -> None:
+    read = syntaxes.parse(text, flag)
+    bounds = [(directive.start, directive.end) for directive in read.directives]
+    assert all(0 <= start < end <= len(text) for start, end in bounds)
+    assert all(before[1] <= after[0] for before, after in pairwise(bounds))
+    assert {argument.key for directive in read.directives for argument in directive.arguments} >= {
+        key for key in read.arguments if not (isinstance(key, str) and key.endswith(", select"))
+    } or flag == "gfc-internal-format"
+    assert syntaxes.compare(text, text, flag) is None
+    assert syntaxes.compare(text, text, flag, relaxed=True) is None
+
+
+@given(TEXTS, TEXTS, st.sampled_from(FLAGS))
+def test_what_a_strict_form_may_be_a_relaxed_one_may_be_too(source: str, target: str, flag: str) -> None:
+    if syntaxes.compare(source, target, flag) is None:
+        assert syntaxes.compare(source, target, flag, relaxed=True) is None
+
+
+@pytest.mark.parametrize("flag", [*FLAGS, "rust-format"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "%", "%(", "%<", "%1$", "%*", "%|", "%5", "%9999999999$s", "{", "}", "{0,choice,0#", "{n, plural, other {", "'",
+        "{99999999999}", "$", "${", "~{", "~[", "~<", "~(", "~A", "~999999999@*~^", "~200*", "~{~A~A~}~:*", "<a>", "&",
+    ],
+)  # fmt: skip
+def test_ten_thousand_characters_of_anything_are_read(flag: str, piece: str) -> None:
+    text = piece * (10_000 // len(piece))
+    assert syntaxes.compare(text, text, flag) is None
+
+
+def test_a_directive_says_what_it_takes() -> None:
+    read = syntaxes.parse("%-*d of %3$s, %m%%", "c-format")
+    assert read.fault  # by number and in order
+    read = syntaxes.parse("%-*d of %s, %m%%", "c-format")
+    assert [(d.start, d.end, [tuple(a) for a in d.arguments]) for d in read.directives] == [
+        (0, 4, [(1, "integer"), (2, "integer")]), (8, 10, [(3, "text")]), (12, 14, [("%m", "implied")]), (14, 16, []),
+    ]  # fmt: skip
+    assert read.arguments == {1: "integer", 2: "integer", 3: "text", "%m": "implied"}
+    assert [directive.position for directive in read.directives] == [2, 3, None, None]
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "reason"),
+    [
+        ("c-format", "100% yes", "a percent sign"),
+        ("c-format", "%2$s", "argument 1 is left out"),
+        ("c-format", "%1$s %1$d", "argument 1 is both text and integer"),
+        ("c-format", "50%", "a percent sign"),
+        ("python-format", "%(a)s %s", "by name and in order"),
+        ("python-brace-format", "{a b}", "{a b} is no replacement field"),
+        ("csharp-format", "{0}}", "'}' is not part of an item"),
+        ("java-format", "{0,number,x}", "'x' is no number style"),
+        ("java-printf-format", "%<s", "no argument before"),
+        ("kde-format", "%3", "argument 1 is left out"),
+        ("kde-kuit-format", "<b>%1", "not those of XML"),
+        ("sh-format", "${a:-b}", "${a:-b} is no plain variable"),
+        ("lisp-format", "~(~A", "~) is missing"),
+        ("scheme-format", "~a~]", "~] closes nothing"),
+        ("icu-message-format", "{n, plural, one {x}}", "no case 'other'"),
+    ],
+)
+def test_a_fault_says_what_is_wrong(flag: str, text: str, reason: str) -> None:
+    assert reason in syntaxes.parse(text, flag).fault
+    valid = syntaxes.compare("x", text, flag)
+    assert valid is not None and valid.invalid
+
+
+def test_which_syntaxes_flags_select() -> None:
+    def selected(*flags: str) -> tuple[str, ...]:
+        return syntaxes.selected(frozenset(flags))
+
+    assert selected("c-format", "python-format", "fuzzy", "range: 0..1") == ("c-format", "python-format")
+    assert selected("possible-c-format") == ("c-format",)
+    assert selected("no-c-format") == selected("impossible-c-format") == selected("no-wrap") == ()
+    assert selected("rust-format") == ("rust-format",)
+
+
+def test_a_syntax_that_is_not_known_keeps_its_words_in_order() -> None:
+    assert syntaxes.compare("{0} of {n:>5} files", "{0} de {n:>5} archivos", "rust-format") is None
+    for target in ("{n:>5} de {0}", "{0} de {n:>6}", "{0}", "{0} de {n:>5} {}"):
+        assert syntaxes.compare("{0} of {n:>5} files", target, "rust-format"), target
+
+
+# ICU
+
+PLURAL = "{n, plural, one {# file in {dir}} other {# files in {dir}}}"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "{n, plural, one {# archivo en {dir}} other {# archivos en {dir}}}",
+        "{n, plural, one {# plik w {dir}} few {# pliki w {dir}} many {# plików w {dir}} other {# pliku w {dir}}}",
+        "{n,plural,other{{dir}: #}}",
+        "Hay {n, plural, =0 {nada} other {#}} en {dir}.",
+    ],
+)
+def test_an_icu_message_may_have_the_cases_of_its_language(target: str) -> None:
+    assert syntaxes.chosen(PLURAL, frozenset()) == ("icu-message-format",)
+    assert syntaxes.compare(PLURAL, target, "icu-message-format") is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "{n} archivos en {dir}",
+        "{n, plural, one {# archivo en {dir}}}",
+        "{n, plural, one {# archivo} other {# archivos}}",
+        "{n, plural, other {# archivos en {dir}}",
+        "{n, plural, other {# archivos en {directorio}}}",
+        "{n, plural, other {# archivos en {dir} '{dir}'}} }",
+        "{n, select, other {# archivos en {dir}}}",
+    ],
+)
+def test_an_icu_message_keeps_its_arguments(target: str) -> None:
+    assert syntaxes.compare(PLURAL, target, "icu-message-format"), target
+
+
+def test_an_icu_message_keeps_the_cases_that_the_program_knows() -> None:
+    source = "{g, select, male {his} other {their}} files"
+    assert syntaxes.compare(source, "{g, select, other {sus} male {sus}} archivos", "icu-message-format") is None
+    for target in ("{g, select, hombre {sus} other {sus}} archivos", "{g, select, other {sus}} archivos"):
+        assert syntaxes.compare(source, target, "icu-message-format"), target
+
+
+def test_only_the_syntax_of_an_icu_message_is_kept() -> None:
+    spans = find(PLURAL)
+    assert {span.kind for span in spans} == {"icu-message-format"}
+    pieces, position = [], 0
+    for span in spans:
+        pieces.append(PLURAL[position : span.start])
+        position = span.end
+    assert [piece.strip() for piece in pieces if piece.strip()] == ["file in", "files in"]
+
+
+# Without a declaration
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "not_found"),
+    [
+        ("printf", ["%s", "%2$d", "%-5.2f", "%(name)s", "%<name>d", "%lu"], ["100% sure", "50%off", "5 % de", "%"]),
+        (
+            "brace",
+            [
+                "{name}",
+                "{0}",
+                "{}",
+                "${name}",
+                "%{count}",
+                "#{x}",
+                "{{u.name}}",
+                "{{ x | y }}",
+                "{% if x %}",
+                "{a[0]!r:>9}",
+            ],
+            ["{a set of words}", "{", "}", "{,}"],
+        ),
+        ("variable", ["$HOME", "$x", "$user_name", "%PATH%"], ["$5", "US$ 5", "5$", "A$AP", "5%of%", "%d%"]),
+        ("code", ["`name`", "``--x``", "`a.b()`"], ["`quoted'", "it`s", "`two words`", "`Title <page>`_"]),
+        ("link", ["](https://a.example)"], ["] (a)", "[a]"]),
+        (
+            "path",
+            ["/usr/share/doc", "~/.config", "../a/b", "/etc/x.conf", "C:\\Temp\\a.txt"],
+            ["and/or", "1/2", "/", "km/h"],
+        ),
+        ("option", ["--verbose", "--no-cache"], ["--", "well-known", "a--b", "-5", "--Yes", "- x"]),
+        ("escape", ["\\n", '\\"', "\\u00e9", "\\x41", "\\\\"], ["\\", "\\newline", "\\textbf", "\\alpha"]),
+        ("entity", ["&amp;", "&#65;", "&#x41;"], ["AT&T", "a & b;", "&"]),
+        ("tag", ["<b>", "</b>", '<a href="x y">', "<br/>", "<!-- x -->", "<0>", "</0>"], ["a < b > c", "<3", "<>"]),
+        ("email", ["me@example.org"], ["me@home", "@name"]),
+        ("url", ["https://a.example/b?c=d", "www.example.org/x"], ["http:", "www."]),
+        ("mask", ["\ue000", "\uf8ff"], ["é", "漢"]),
+    ],
+)
+def test_a_shape_is_found_where_it_is_and_not_in_prose(kind: str, found: list[str], not_found: list[str]) -> None:
+    for text in found:
+        spans = [span for span in find(f"See {text} here.") if span.kind == kind]
+        assert [f"See {text} here."[span.start : span.end] for span in spans] == [text], text
+    for text in not_found:
+        assert not [span for span in find(f"See {text} here.") if span.kind == kind], text
+
+
+def test_of_a_role_only_the_name_is_kept() -> None:
+    text = "See :ref:`the page <page>` and :c:func:`read`, not :this: or `that`."
+    spans = [(span.kind, text[span.start : span.end]) for span in find(text)]
+    assert spans == [("role", ":ref:`"), ("tag", "<page>"), ("role", ":c:func:`"), ("code", "`that`")]
+
+
+def test_an_option_is_known_by_the_long_one_beside_it() -> None:
+    text = "-v, --verbose  Be -v verbose"
+    assert [text[span.start : span.end] for span in find(text)] == ["-v", "--verbose"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"), [("_File", "_"), ("Save &As", "&"), ("E~xit", "~"), ("~Open", "~"), ("Op_en", "_")]
+)
+def test_a_label_has_one_access_key(text: str, sign: str) -> None:
+    assert access_key(text) == sign
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["max_size", "AT&T", "R&D", "a & b", "~/.config", "~5", "_a_", "&amp; x", "File", "&&x", "Use the _file " * 9],
+)
+def test_no_access_key_is_seen_where_there_is_none(text: str) -> None:
+    assert access_key(text) == ""
+
+
+# The page
+
+
+def test_the_page_lists_every_syntax_and_every_kind() -> None:
+    page = (ROOT / "docs" / "placeholders.md").read_text(encoding="utf-8")
+
+    def listed(heading: str) -> set[str]:
+        section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+        assert section, heading
+        return set(re.findall(r"^\| `([\w-]+)` \|", section[1], re.M))
+
+    assert listed("The syntaxes") == set(syntaxes.SYNTAXES)
+    assert listed("Without a flag") == {shape.kind for shape in prose._SHAPES}
+
+
+def test_the_page_says_which_syntaxes_have_numbers() -> None:
+    page = (ROOT / "docs" / "placeholders.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+-format)` \| (?:[^|\\]|\\\|)+ \| ([^|]*) \| [^|]* \|$", page, re.M)
+    assert {flag for flag, number in rows if number.strip()} == {
+        flag for flag, syntax in syntaxes.SYNTAXES.items() if syntax.number
+    }
