@@ -48,9 +48,9 @@ def people() -> list[Pair]:
     return list(read_pairs(files, *LANGUAGES, counts=Counter()))
 
 
-def rows_of(pairs: Sequence[Pair], masks: int = 32, context: int = 1024, template: str = PROMPT) -> list[Row]:
+def rows_of(pairs: Sequence[Pair], masks: int = 32, by: Any = None) -> list[Row]:
     counts: Counter[str] = Counter()
-    rows = make_rows(tokenizer(), pairs, LANGUAGES, template, masks, context, counts)
+    rows = make_rows(by or tokenizer(), pairs, LANGUAGES, PROMPT, masks, 1024, counts)
     assert not counts
     return rows
 
@@ -87,7 +87,7 @@ def test_labels_are_those_that_trl_makes(tmp_path: Path, pad: str, monkeypatch: 
     if pad == "EOS":
         same.pad_token = same.eos_token
     pairs = [pair for pair in people() if "\n" not in pair.source + pair.target][::5][:100]
-    rows = rows_of(pairs, masks=0)
+    rows = rows_of(pairs, masks=0, by=same)
     assert len(rows) == len(pairs) == 100
     prompts = [PROMPT.format(source_language="English", target_language="Spanish", source=p.source) for p in pairs]
     columns = {"prompt": prompts, "completion": [" " + pair.target for pair in pairs]}
@@ -130,7 +130,8 @@ def test_prompt_and_completion_meet_where_tokens_do(target: str) -> None:
     (row,) = rows_of([Pair(source, target)], masks=0)
     border = len(row.ids) - row.supervised
     assert row.ids[:border] == encode_prompt(tokenizer(), source, *LANGUAGES)  # what is asked at translation time
-    rendered = PROMPT.format(source_language="English", target_language="Spanish", source=source)
+    rendered = f"Translate the following text from English to Spanish:\nEnglish: {source}\nSpanish:"
+    assert decode(row.ids[1:border]) == rendered  # without a blank at its end
     assert row.ids[1:-1] == tokenizer()(f"{rendered} {target}", add_special_tokens=False)["input_ids"]
 
 
@@ -450,11 +451,13 @@ def fit(loaded: Any, recipe: Recipe, work: Path, look: Any = None, seed: int = 1
 def test_a_forward_pass_between_steps_changes_no_gradient() -> None:
     """On CPUs with AVX512-BF16 bitsandbytes would repack 4-bit weights in the first evaluation."""
     import torch
+    from bitsandbytes.nn import Linear4bit
 
     from batchtrans_llama.training.step import make_batch
 
     loaded = tiny_training(quant="nf4")
-    assert loaded.quant == "nf4"
+    layers = [module for module in loaded.model.modules() if isinstance(module, Linear4bit)]
+    assert len(layers) == 14 and not any(layer.support_avx512bf16_for_cpu for layer in layers)  # on other CPUs too
     batch = make_batch(tiny_rows(loaded), loaded.pad_id)
     before = gradients(loaded, [(batch, 1.0)])
     loaded.model.eval()
