@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import random
@@ -236,6 +237,19 @@ def test_without_looks_the_last_step_counts(tmp_path: Path) -> None:
     record = metrics(tmp_path)[-1]
     assert set(record) == {"step", "loss", "rate", "tokens", "seconds"}
     assert record["tokens"] == fitted.tokens == sum(len(row.ids) for step in range(1, 26) for row in done.batch(step))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_bar_shows_loss_and_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    training(tmp_path, recipe(evaluations=2), looks(1.0, 2.0, 3.0, 4.0)).fit(False)
+    bar = terminal.getvalue().replace("\r", "\n").splitlines()[-1]
+    assert re.search(r"100%\|.*\| 12/12 \[\S+<\S+, .*steps.*loss \d+\.\d{3}, [\d,]+ tokens/s\]", bar), bar
+    assert "step 8 of 12: score 3\n" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def _load(job: Job, found: Located, start: Adapter | None, device: str) -> Loade
     settings = job.settings
     import torch
 
-    torch.manual_seed(job.seed)  # of a new adapter's weights
+    torch.manual_seed(hash(job.seed) & 0x7FFF_FFFF)  # of a new adapter's weights
     quantisation = (start.quantisation if start is not None else "") or job.recipe.quantisation
     return load_to_train(found.base, start, job.recipe.lora(), quantisation, device, settings.dtype, settings.quant)
 
