@@ -111,7 +111,7 @@ COLLECTED = sections(DATA / "syntaxes" / "pairs.txt")
 def test_there_are_pairs_for_every_format() -> None:
     assert sorted(COLLECTED) == FLAGS
     for flag, lines in COLLECTED.items():
-        assert len(lines) >= 13, flag
+        assert len(lines) >= 15, flag
         assert {sign for line in lines for sign in line[:2]} == {"+", "-"}, flag
 
 
