@@ -9,7 +9,7 @@ from .base import IMPLIED, FormatString, Key, any_or
 from .printf import Parts, Printf, Reading, letter, lettered, numbers, pattern, sized, typed, types
 
 _NUMBER, _STAR, _WIDTH, _PRECISION = numbers(_POSITION := r"0*[1-9]\d{0,3}")  # more arguments than that are a mistake
-_PLAIN_NUMBER, _PLAIN_STAR, _PLAIN_WIDTH, _PLAIN_PRECISION = numbers(_PLAIN_POSITION := r"[1-9]\d{0,3}")
+_PLAIN_NUMBER, _PLAIN_STAR, _, _PLAIN_PRECISION = numbers(_PLAIN_POSITION := r"[1-9]\d{0,3}")
 _NEXT_WIDTH, _NEXT_PRECISION = r"(?P<width>\d+|\*)?", r"(?P<precision>\.(?:\d+|\*)?)?"  # a star has no number
 _DIGITS, _FRACTION = r"\d*", r"(?:\.\d*)?"
 
@@ -115,13 +115,13 @@ def _perl(parts: Parts) -> str | None:
     type, size = _PERL_TYPES[parts["letter"]], _PERL_SIZES[parts["size"]]
     if type == "float" and size:
         return None if size in ("short", "long") else f"{size} float"
-    return "vector" if parts["vector"] else sized(type, size)
+    return "scalar" if parts["vector"] else sized(type, size)
 
 
 PERL = Printf(
     pattern(
-        _PLAIN_NUMBER, "[-+ #0]*", rf"(?P<vector>(?:{_PLAIN_STAR})?v)?", _PLAIN_WIDTH, _PLAIN_PRECISION,
-        "(?P<size>ll|[hlqLV])?", letter("diDbouxXUOeEfFgGcspn_%"),
+        _PLAIN_NUMBER, "[-+ #0]*", rf"(?P<vector>(?:{_PLAIN_STAR})?v)?", rf"(?P<width>[1-9]\d*|{_PLAIN_STAR})?",
+        _PLAIN_PRECISION, "(?P<size>ll|[hlqLV])?", letter("diDbouxXUOeEfFgGcspn_%"),
     ),
     typed(_perl),
     mixes=True,
@@ -193,6 +193,9 @@ def _ruby(parts: Parts) -> Reading:
         return Reading(fault="an argument has two names or numbers")
     tag = tags[0] if tags else ""
     number, name = (tag[:-1], "") if tag.endswith("$") else ("", tag)
+    stars = [part for part in (parts["width"], parts["precision"]) if "*" in part]
+    if (name and stars) or (number and not all(star.endswith("$") for star in stars)):
+        return Reading(fault="an argument and its width or precision are given in different ways")
     return _ruby_typed({**parts, "letter": parts["letter"] or "s", "number": number, "name": name})
 
 

@@ -80,6 +80,7 @@ class _Reader:
         self.directives = directives
         self.builder = Builder()
         self.at = self.depth = 0
+        self.jumps = self.brackets = False
 
     def upto(self, state: _State, end: str, parts: str | None = None) -> tuple[str, str]:
         """Read until the closing ``end`` or, where the bracket has ``parts``, a separator with parameters of those
@@ -149,8 +150,10 @@ class _Reader:
         elif letter == "(":
             self.upto(state, ")")
         elif letter == "[":
+            self.brackets = True
             self.choose(modifiers, parameters, state)
         elif letter == "{":
+            self.brackets = True
             self.repeat(modifiers, state)
         elif letter == "<":
             self.justify(state)
@@ -161,6 +164,7 @@ class _Reader:
         number = int(given) if given.lstrip("+-").isdigit() else None if given else int("@" not in modifiers)
         if number is not None and number < 0:
             raise _Fault("a negative number of arguments")
+        self.jumps |= bool(modifiers)
         if "@" in modifiers:
             state.go(number)
         else:
@@ -257,7 +261,7 @@ class _Reader:
 
 def _read(text: str, directives: dict[str, tuple[str, str]]) -> FormatString:
     if "~" not in text:
-        return EMPTY._replace(shape=ANYTHING)
+        return EMPTY._replace(shape=(ANYTHING, ()))
     reader, state, items = _Reader(text, directives), _State(), None
     try:
         reader.upto(state, "")
@@ -266,7 +270,11 @@ def _read(text: str, directives: dict[str, tuple[str, str]]) -> FormatString:
             raise _Fault("no arguments satisfy it")
     except (_Fault, OverflowError) as fault:
         reader.builder.fail(str(fault))
-    return reader.builder.done(items)
+    read = reader.builder.done()
+    # gettext loses its way where a string goes back and branches or loops: there the directives themselves count
+    exact = reader.jumps and reader.brackets
+    texts = tuple(text[directive.start : directive.end] for directive in read.directives) if exact else ()
+    return read._replace(shape=(items, texts))
 
 
 def scheme(text: str) -> FormatString:

@@ -93,7 +93,7 @@ def pattern(*parts: str) -> re.Pattern[str]:
 
 
 #: The groups that take an argument where they hold a star, perhaps with its number, and its type.
-STARS = {"index": "integer", "vector": "vector", "width": "integer", "precision": "integer"}
+STARS = {"index": "integer", "vector": "scalar", "width": "integer", "precision": "integer"}
 
 
 def letter(letters: str) -> str:
