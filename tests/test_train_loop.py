@@ -522,5 +522,6 @@ def test_a_signal_to_one_process_stops_both(there: None) -> None:
     said = Path("said").read_text()
     step = saved()
     assert said.count(f"interrupted: saved at step {step} of 400; --resume goes on from there") == 1
-    assert said.count("pairs: 150 read") == 1 and re.findall(r"exitcode *: (\d+)", said) == ["130"] * 3  # first, each
+    assert said.count("pairs: 150 read") == 1
+    assert set(re.findall(r"exitcode *: (-?\d+)", said)) == {"130"}  # of the first, and of others that ended by then
     assert sorted(os.listdir("out.training")) == ["metrics.jsonl", f"step-{step:08}"]
