@@ -285,10 +285,12 @@ def test_what_differs_from_the_training_that_was_begun_is_named(tmp_path: Path) 
     assert caught.value.what.endswith("holds a training that was begun otherwise: recipe (rate), seed")
 
 
-def test_a_new_checkpoint_replaces_the_old_one_and_half_written_ones(tmp_path: Path) -> None:
+def test_a_new_checkpoint_replaces_the_old_one_and_what_a_killed_process_left(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, checkpoint.State(1, {}), {})
     (tmp_path / ".step-00000002.tmp").mkdir()
-    (tmp_path / ".step-00000002.tmp" / "state.json").write_text("half")
+    (tmp_path / ".step-00000002.tmp" / "state.json").write_text("half written")
+    (tmp_path / "step-00000000").mkdir()
+    (tmp_path / "step-00000000" / "state.safetensors").write_text("half removed")
     checkpoint.save(tmp_path, checkpoint.State(2, {}), {})
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
 

@@ -77,7 +77,7 @@ def save(directory: Path, state: State, identity: Mapping[str, Any]) -> None:
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise _unwritable(directory, error) from error
-    for older in _steps(directory):
+    for older in directory.glob(f"{_PREFIX}*"):  # half removed ones too
         if older != final:
             shutil.rmtree(older, ignore_errors=True)
 
