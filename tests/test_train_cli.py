@@ -639,11 +639,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def train_embedded(memory: Path, pairs: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """60 steps on the embedded base, as a user runs them."""
-    command = [sys.executable, "-m", "batchtrans", "train", f"{pairs}.csv", "--test", "held.csv", "--dev", "0", "--to",
-               "es", "-Osteps=60", "-Obatch=2", "-Olength-cap=8+1.5*n", *arguments]  # fmt: skip
-    return subprocess.run(command, cwd=memory, capture_output=True, text=True, env={**os.environ}, timeout=900)
+SIXTY_STEPS = ["--test", "held.csv", "--dev", "0", "--to", "es", "-Osteps=60", "-Obatch=2", "-Olength-cap=8+1.5*n"]
 
 
 @pytest.mark.model
@@ -652,11 +648,15 @@ def test_wrong_pairs_are_rejected_and_the_same_pairs_put_right_are_accepted(
 ) -> None:
     """150 pairs, 60 steps, 60 held out, on a CPU."""
     pytest.importorskip("batchtrans_en_es", reason="the embedded model is not installed")
-    wrong = train_embedded(memory, "wrong", "-o", "worse")
-    assert wrong.returncode == 1 and wrong.stdout.splitlines()[-1] == "REJECT", wrong.stderr
-    right = train_embedded(memory, "right", "-o", "better", "--adapter", "none")
+    monkeypatch.chdir(memory)
+    wrong = here("train", "wrong.csv", *SIXTY_STEPS, "-o", "worse")
+    assert wrong.code == 1 and wrong.out.splitlines()[-1] == "REJECT", wrong.said
+    right = subprocess.run(
+        [sys.executable, "-m", "batchtrans", "train", "right.csv", *SIXTY_STEPS, "-o", "better", "--adapter", "none"],
+        capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
     assert right.returncode == 0 and right.stdout.splitlines()[-1] == "ACCEPT", right.stderr
-    assert "Warning" not in wrong.stderr + right.stderr
+    assert "Warning" not in wrong.said + right.stderr
     worse, better = card(memory / "worse"), card(memory / "better")
     assert (worse["verdict"], better["verdict"]) == ("REJECT", "ACCEPT")
     assert worse["data"]["pairs"]["test"] == better["data"]["pairs"]["test"] == 60
@@ -671,7 +671,6 @@ def test_wrong_pairs_are_rejected_and_the_same_pairs_put_right_are_accepted(
         records = [json.loads(line) for line in (memory / name / "metrics.jsonl").read_text().splitlines()]
         assert [record["step"] for record in records] == [10, 20, 30, 40, 50, 60]
 
-    monkeypatch.chdir(memory)
     Path("new.txt").write_text("Enter your password to send the letter.\n")
     refused = here("run", "new.txt", "--to", "es", "--adapter", "worse")
     assert refused.code == 3 and "the adapter worse was rejected" in refused.said and not Path("new.es.txt").exists()
