@@ -143,41 +143,6 @@ def test_no_backend_and_no_model_is_said_with_what_to_install(tmp_path: Path) ->
     assert b"batchtrans-en-es" in done.stderr and b"--backend pseudo" in done.stderr
 
 
-def test_check_finds_what_is_broken_and_where(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "a.po").write_text(
-        'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nLanguage: es\\n"\n\n'
-        '#, c-format\nmsgid "%d files"\nmsgstr "archivos"\n\nmsgid "Open the file."\nmsgstr "Abrir el archivo"\n'
-    )
-    done = cli("check", "a.po")
-    assert done.returncode == 1
-    lines = done.stdout.decode().splitlines()
-    assert re.match(r"a\.po:\d+: error: placeholders: lost: ", lines[0])
-    assert re.match(r"a\.po:\d+: doubt: end: ", lines[1])
-    assert b"files: 1, errors: 1, doubts: 1" in done.stderr
-
-
-def test_check_holds_directives_against_the_plural_as_msgfmt_does(cli: Cli, tmp_path: Path) -> None:
-    entry = '#, c-format\nmsgid "One {0}"\nmsgid_plural "%d {0}s"\nmsgstr[0] "%d {1}"\nmsgstr[1] "{2}"\n\n'
-    (tmp_path / "a.po").write_text(
-        'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nLanguage: es\\n'
-        'Plural-Forms: nplurals=2; plural=(n != 1);\\n"\n\n'
-        + entry.format("file", "archivo", "%d archivos")
-        + entry.format("table", "tabla", "tablas")
-    )
-    done = cli("check", "a.po")
-    assert re.findall(r"error: .*", done.stdout.decode()) == ["error: placeholders: lost: argument 1"]
-
-
-def test_check_reads_tables_and_logs(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("name,name_es\nHi {x},Hola\nBye,Adiós\n")
-    done = cli("check", "a.csv", "--column", "name")
-    assert done.returncode == 1 and done.stdout.startswith(b"a.csv:2: error: placeholders")
-    (tmp_path / "a.txt").write_text("one thing\n")
-    cli("run", "a.txt", *PSEUDO)
-    assert cli("check", "a.es.txt.align.jsonl").returncode == 0
-    assert cli("check", "a.csv", "--column", "nothing").returncode == 2
-
-
 def test_doctor_and_version_answer(cli: Cli) -> None:
     assert re.match(r"batchtrans, version \d", cli("--version").stdout.decode())
     done = cli("doctor")

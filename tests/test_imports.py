@@ -38,7 +38,16 @@ def of_llama(command: str) -> Any:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["run", "--help"], ["plugins"], of_llama("eval"), of_llama("train"), of_llama("merge")],
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["check", "--help"],
+        ["plugins"],
+        of_llama("eval"),
+        of_llama("train"),
+        of_llama("merge"),
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (

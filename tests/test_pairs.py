@@ -155,7 +155,8 @@ def test_xliff_1_gives_what_is_translated_and_no_proposals(tmp_path: Path) -> No
 def test_xliff_2_gives_its_segments(tmp_path: Path) -> None:
     path = write(tmp_path / "m.xliff", XLIFF_2)
     units, skipped = read(path)
-    assert units == [Unit("", ("One bold word",), ("Una negrita palabra",), f"{path}#app.js")]
+    expected = Unit("", ("One bold word",), ("Una negrita palabra",), f"{path}#app.js", line=4, id="u1/s1")
+    assert units == [expected]
     assert skipped == {"untranslated": 2}
 
 

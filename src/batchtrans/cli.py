@@ -147,18 +147,31 @@ def replay(log: Path, output: Path | None, source: Path | None, overwrite: bool)
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--to", "target_lang", default="es", metavar="LANG", help="Language of a file that does not say it.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                metavar="FILE...")  # fmt: skip
+@click.option("--to", "target_lang", metavar="LANG", help="Language of the translations, where a file does not say it.")
+@click.option("--from", "source_lang", default="en", show_default=True, metavar="LANG", help="Language of the sources.")
 @click.option("--format", "format_name", metavar="NAME", help="File format; default: by the file's ending.")
 @click.option("-O", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the format.")
-@click.option("--column", "columns", multiple=True, metavar="NAME|INDEX", help="CSV source column; repeatable.")
-@click.option("--into", metavar="COLUMN", help="CSV column with the translation; default: NAME_es.")
+@click.option("--column", "columns", multiple=True, metavar="NAME|INDEX",
+              help="Column of the sources; default: source, or the language's code.")  # fmt: skip
+@click.option("--into", metavar="COLUMN", help="Column of the translations; default: target, the code, or NAME_es.")
+@click.option("--only", multiple=True, metavar="CHECK", help="Make this check alone; repeatable, or by commas.")
+@click.option("--skip", multiple=True, metavar="CHECK", help="Leave this check out; repeatable, or by commas.")
+@click.option("--severity", type=click.Choice(["error", "warning"]), default="warning", show_default=True,
+              help="Report what is at least so bad.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--fuzzy", is_flag=True, help="Judge fuzzy entries too.")
+@click.option("--untranslated", is_flag=True, help="Report untranslated entries.")
+@click.option("--output-format", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True,
+              help="How findings are written.")  # fmt: skip
+@click.option("-o", "--output", type=_PATH, metavar="FILE", help="Where to write; default: standard output.")
 def check(files: tuple[Path, ...], **given: Any) -> None:
-    """Judge the translations in FILES (catalogues, tables, alignment logs) without a model.
+    """Judge the translations in FILES without a model: catalogues, tables, XLIFF, TMX, JSON Lines, alignment logs.
 
-    Exits 1 if any text breaks a rule that a program relies on: placeholders, newlines, tags. Doubts alone exit 0.
+    Exits 1 if any text breaks a rule that a program relies on, as msgfmt --check does. Doubts are warnings.
     """
-    from .running import check_command
+    from .checking import check_command
 
     sys_exit(check_command(files, given))
 

@@ -51,7 +51,8 @@ class OutputConflict(UsageError):
 
 
 class FormatError(BatchtransError):
-    """A file that its format refuses: ``path``, and ``line`` (from 1) or byte ``offset`` (from 0) where known."""
+    """A file that its format refuses: ``path``, ``line`` (from 1) or byte ``offset`` (from 0) where known, and the bare
+    ``reason``."""
 
     def __init__(
         self, what: str, *, path: Path | str, line: int | None = None, offset: int | None = None, hint: str = ""
@@ -59,6 +60,7 @@ class FormatError(BatchtransError):
         where = f"{path}:{line}" if line is not None else f"{path}, byte {offset}" if offset is not None else f"{path}"
         super().__init__(f"{where}: {what}", hint)
         self.path = Path(path)
+        self.reason = what
         self.line = line
         self.offset = offset
 

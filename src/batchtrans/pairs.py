@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .alignment import WRITTEN, Run, forms_of, is_doubtful, is_log, read_groups, read_history
 from .errors import FormatError, UsageError
@@ -35,6 +35,7 @@ _NAMES = ("source", "target", *_DOCUMENT_NAMES, *_CONTEXT_NAMES)
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|\d{3}))?")
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*\bencoding\s*=\s*["']([\w.-]+)["']""")
+_XLIFF_TARGET = re.compile(rb"""\b(?:target-language|trgLang)\s*=\s*["']([\w.@-]+)["']""")
 #: Lines of a catalogue that are of interest here: the file of a first reference, perhaps between the marks that
 #: gettext puts around a name with blanks, and what is obsolete.
 _REFERENCE = re.compile(r"^#:[ \t]+(?:\u2068([^\u2069\n]+)\u2069|(\S+))|^(#~)", re.M)
@@ -46,7 +47,8 @@ class Unit(NamedTuple):
 
     ``document`` names what the unit belongs to: its file and, after ``#``, the part of it that the format tells (the
     file of a catalogue entry's first reference, ``original`` in XLIFF, a column ``document``). ``flags`` are
-    gettext's. ``doubtful`` is what a log's judges doubted. ``line`` is where the unit stands, 0 if that is unknown.
+    gettext's. ``doubtful`` is what a log's judges doubted. ``line`` is where the unit stands, and ``id`` what its file
+    calls it, if it does.
     """
 
     context: str
@@ -56,10 +58,12 @@ class Unit(NamedTuple):
     flags: frozenset[str] = frozenset()
     doubtful: bool = False
     line: int = 0
+    id: str = ""
 
 
 class _Job(NamedTuple):
-    """What every reader is told. ``skipped`` counts what is no unit by reason."""
+    """What every reader is told. ``skipped`` counts what is no unit by reason; ``fuzzy`` makes units of unfinished ones
+    too; with ``named`` the first line of a table has to name its columns."""
 
     path: Path
     source_lang: str
@@ -67,6 +71,8 @@ class _Job(NamedTuple):
     columns: tuple[str, str] | None
     skipped: Counter[str]
     force: bool
+    fuzzy: bool = False
+    named: bool = False
 
     def document(self, part: str) -> str:
         return f"{self.path}#{part}" if part else str(self.path)
@@ -81,13 +87,16 @@ def read_units(
     skipped: Counter[str] | None = None,
     may_be_empty: bool = False,
     force: bool = False,
+    fuzzy: bool = False,
+    named: bool = False,
 ) -> Iterator[Unit]:
     """The translations of a file from one language to another; its kind is told by the ending of its name.
 
     ``columns`` are those of source and target in a table (names, or numbers from 1) or their keys in JSON Lines;
     without it they are named ``source`` and ``target`` or after the languages, and a table without such names has
-    them first and second. ``skipped`` counts what is left out as ``untranslated`` or ``fuzzy``. ``force`` takes
-    a catalogue or XLIFF file whose header names another target language.
+    them first and second, unless they have to be ``named``. ``skipped`` counts what is left out as ``untranslated`` or
+    ``fuzzy``; with ``fuzzy`` what XLIFF marks as unfinished is read too. ``force`` takes a catalogue or XLIFF file
+    whose header names another target language.
 
     :raises UsageError: for a file of another kind, without the two languages or columns, or without translations
         unless it ``may_be_empty``.
@@ -95,7 +104,8 @@ def read_units(
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    job = _Job(path, source_lang, target_lang, columns, Counter() if skipped is None else skipped, force)
+    counts = Counter[str]() if skipped is None else skipped
+    job = _Job(path, source_lang, target_lang, columns, counts, force, fuzzy, named)
     reader = _reader(path)
     units = reader(job) if path.stat().st_size else iter(())
     empty = True
@@ -189,29 +199,47 @@ def _first_reference(comments: str) -> str:
 # TMX and XLIFF
 
 
-def _elements(path: Path, root: str, wanted: tuple[str, ...]) -> Iterator[tuple[Element, list[Element]]]:
-    """The complete elements of these names, each with its open ancestors from the root on.
+class _Lines:
+    """A binary file that is read line by line, so that a parser that reads ahead is never further than one line."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._ended = True
+        self.number = 0  #: of the line that was read last, from 1
+
+    def read(self, size: int = -1, /) -> bytes:
+        line = self._file.readline(size)
+        self.number += self._ended and bool(line)
+        self._ended = line.endswith(b"\n")
+        return line
+
+
+def _elements(path: Path, root: str, wanted: tuple[str, ...]) -> Iterator[tuple[Element, list[Element], int]]:
+    """The complete elements of these names, each with its open ancestors from the root on and the line of its tag.
 
     Everything else is forgotten when it ends, in its parent too, so that memory is bounded by the largest element.
     """
     from xml.etree import ElementTree
 
     ancestors: list[Element] = []
-    depth = 0  # in how many wanted elements we are
+    depth = line = 0  # in how many wanted elements we are, and where the outermost one began
     try:
         with path.open("rb") as file:
-            for event, element in ElementTree.iterparse(file, ("start", "end")):
+            lines = _Lines(file)
+            for event, element in ElementTree.iterparse(lines, ("start", "end")):
                 name = _local_name(element)
                 if event == "start":
                     if not ancestors and name != root:
                         raise FormatError(f"its root is <{name}>, not <{root}>", path=path)
                     ancestors.append(element)
-                    depth += name in wanted
+                    if name in wanted:
+                        line = line if depth else lines.number
+                        depth += 1
                     continue
                 ancestors.pop()
                 if name in wanted:
                     depth -= 1
-                    yield element, ancestors
+                    yield element, ancestors, line
                 if ancestors and not depth:
                     ancestors[-1].remove(element)
     except ElementTree.ParseError as error:
@@ -250,7 +278,7 @@ def _child(element: Element, name: str) -> Element | None:
 def _from_tmx(job: _Job) -> Iterator[Unit]:
     languages: set[str] = set()
     found = False
-    for entry, _ in _elements(job.path, "tmx", ("tu",)):
+    for entry, _, line in _elements(job.path, "tmx", ("tu",)):
         texts: dict[str, str] = {}
         for variant in entry:
             if _local_name(variant) == "tuv":
@@ -261,7 +289,8 @@ def _from_tmx(job: _Job) -> Iterator[Unit]:
         if source and target:
             found = True
             part = next((_text(prop) for prop in entry if _is_document(prop)), "")
-            yield Unit("", (source,), (target,), job.document(part.strip()))
+            name = entry.get("tuid") or ""
+            yield Unit("", (source,), (target,), job.document(part.strip()), line=line, id=name)
         else:
             job.skipped["untranslated"] += 1
     bases = set(map(_base_lang, languages))
@@ -286,7 +315,7 @@ def _of_language(texts: Mapping[str, str], lang: str) -> str:
 def _from_xliff(job: _Job) -> Iterator[Unit]:
     foreign: dict[str, None] = {}
     found = False
-    for unit, ancestors in _elements(job.path, "xliff", ("trans-unit", "segment")):
+    for unit, ancestors, line in _elements(job.path, "xliff", ("trans-unit", "segment")):
         file = next((element for element in ancestors if _local_name(element) == "file"), ancestors[0])
         if (wrong := _foreign_languages(job, file, ancestors[0])) and not job.force:
             foreign[wrong] = None
@@ -296,11 +325,12 @@ def _from_xliff(job: _Job) -> Iterator[Unit]:
         state = unit.get("state") or (translation.get("state") if translation is not None else "") or ""
         if not source or not target or state in ("new", "initial"):
             job.skipped["untranslated"] += 1
-        elif state.startswith("needs-"):
+        elif state.startswith("needs-") and not job.fuzzy:
             job.skipped["fuzzy"] += 1
         else:
             found = True
-            yield Unit("", (source,), (target,), job.document(file.get("original") or ""))
+            name = "/".join(filter(None, (element.get("id") for element in (*ancestors[2:], unit))))
+            yield Unit("", (source,), (target,), job.document(file.get("original") or ""), line=line, id=name)
     if foreign and not found:
         raise UsageError(
             f"{job.path} translates {', '.join(foreign)}, not {job.source_lang} to {job.target_lang}",
@@ -315,6 +345,15 @@ def _foreign_languages(job: _Job, file: Element, root: Element) -> str:
     if contradicts(source, job.source_lang) or contradicts(target, job.target_lang):
         return f"{source or '(not named)'} to {target or '(not named)'}"
     return ""
+
+
+def declared_language(path: Path) -> str:
+    """The target language that the beginning of an XLIFF file names, if it is one."""
+    if not path.name.lower().endswith((".xlf", ".xliff")):
+        return ""
+    with path.open("rb") as file:
+        found = _XLIFF_TARGET.search(file.read(1 << 16))
+    return found[1].decode() if found else ""
 
 
 def _base_lang(code: str) -> str:
@@ -422,6 +461,11 @@ def _table_columns(job: _Job, header: list[str]) -> tuple[Columns, bool]:
         raise UsageError(
             f"{job.path} has one column ({_shortened(header[0])}); translations need a source and a target column",
             "A table is parted by commas, semicolons or tabs.",
+        )
+    if job.columns is None and job.named:
+        raise UsageError(
+            f"{job.path} does not say which columns hold source and target: {', '.join(map(_shortened, header))}",
+            "Name them with --column and --into, or the languages with --from and --to.",
         )
     if job.columns is None:
         return Columns(0, 1), False

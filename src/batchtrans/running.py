@@ -14,15 +14,12 @@ from typing import Any
 
 import click
 
-from . import checks as judges
 from . import jobs as planning
-from .alignment import AlignmentRecord, forms_of, read_groups, read_history
-from .errors import BackendError, BatchtransError, FormatError, PluginError, UsageError
-from .forms import form_sources
+from .errors import BackendError, BatchtransError, PluginError, UsageError
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, last_run, replay_job, run_job, survey
 from .plugins import Registry, registry, resolve
 from .report import Progress, exit_code, summary
-from .types import Backend, Declared, Format, OpenOptions, Problem, Segment, State
+from .types import Backend, Declared, Format, OpenOptions
 
 #: Options with a flag of their own that belong to the backend, and to the format.
 _BACKEND_FLAGS = ("model", "adapter", "device")
@@ -165,7 +162,7 @@ def _options(
     """
     of_formats = {option for name in formats for option in found.formats[name].options}
     of_backend = set(found.backends[backend].options)
-    pairs = [_assignment(text) for text in given["assignments"]]
+    pairs = [assignment(text) for text in given["assignments"]]
     pairs += [("column", column) for column in given["columns"]]
     pairs += [(name, given[name]) for name in (*_FORMAT_FLAGS, *_BACKEND_FLAGS) if given.get(name) is not None]
     values: dict[str, tuple[str, ...]] = {}
@@ -184,7 +181,11 @@ def _options(
     return values, backend_options
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
+    """The key and the value of a ``-O``.
+
+    :raises UsageError: for a text without them.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise UsageError(f"-O {text}: not of the form KEY=VALUE")
@@ -278,70 +279,3 @@ def replay_command(log: Path, output: Path | None, source: Path | None, overwrit
     outcome = replay_job(job, _format(job.format, found), options)
     click.echo(summary(outcome), err=True)
     return exit_code([outcome], 0)
-
-
-def check_command(files: Sequence[Path], given: Mapping[str, Any]) -> int:
-    """``batchtrans check``: one line per finding on standard output, ``FILE:LINE: code: message``; the exit code."""
-    found = registry()
-    _warn(found)
-    further = [resolve(declared) for declared in found.checks.values()]
-    broken, hard, soft = 0, 0, 0
-    for path in files:
-        try:
-            for line, problem in _findings(path, given, found, further):
-                hard, soft = hard + problem.hard, soft + (not problem.hard)
-                click.echo(f"{path}:{line}: {'error' if problem.hard else 'doubt'}: {problem.code}: {problem.message}")
-        except FormatError as error:
-            broken += 1
-            click.echo(f"batchtrans: error: {error}", err=True)
-    click.echo(f"files: {len(files)}, errors: {hard}, doubts: {soft}", err=True)
-    return 1 if hard or broken else 0
-
-
-def _findings(
-    path: Path, given: Mapping[str, Any], found: Registry, further: Sequence[judges.Check]
-) -> Iterator[tuple[int, Problem]]:
-    if path.name.endswith(planning.LOG_SUFFIX):
-        for run in read_history(path).runs[-1:]:
-            for group in read_groups(path, run):
-                yield from ((group[0].line, problem) for problem in _judge_group(group, further))
-        return
-    name = given["format_name"] or found.format_for(path.suffix)
-    if name not in found.formats:
-        raise UsageError(f"{path}: no format reads this file", f"Name one with --format {'|'.join(found.formats)}.")
-    values: dict[str, tuple[str, ...]] = {}
-    pairs_given = [_assignment(text) for text in given["assignments"]]
-    pairs_given += [("column", column) for column in given["columns"]]
-    pairs_given += [("into", given["into"])] if given["into"] else []
-    for key, value in pairs_given:
-        if key not in found.formats[name].options:
-            known = ", ".join(found.formats[name].options) or "none"
-            raise UsageError(f"format {name} takes no option {key!r}", f"Known options: {known}.")
-        values[key] = (*values.get(key, ()), value)
-    document = _format(name, found).open(path, OpenOptions("en", given["target_lang"], values, force=True))
-    if not document.bilingual:
-        raise UsageError(f"{path} holds one language; there is no translation to judge")
-    for piece in document.pieces():
-        if isinstance(piece, Segment) and piece.state is State.DONE:
-            sources = form_sources(piece, document)
-            relaxed = document.relaxed(piece) if len(piece.source) > 1 else (False,)
-            if len(piece.target) != len(sources):
-                message = f"{len(piece.target)} plural forms, the header says {len(sources)}"
-                yield piece.location.line, Problem("plurals", message, hard=True)
-                continue
-            plural = piece.source[1] if len(piece.source) > 1 else None
-            for source, target, loose in zip(sources, piece.target, relaxed, strict=True):
-                for problem in judges.judge(
-                    source, target, piece.flags, relaxed=loose, further=further, against=plural
-                ):
-                    yield piece.location.line, problem
-
-
-def _judge_group(group: Sequence[AlignmentRecord], further: Sequence[judges.Check]) -> Iterator[Problem]:
-    """The findings in one segment of a log, in all its forms."""
-    if group[0].state == State.SKIP.value:
-        return
-    flags, relaxed = frozenset(group[0].flags), group[0].forms > 1
-    for source, target in zip(forms_of(group, "source"), forms_of(group), strict=True):
-        if target:
-            yield from judges.judge(source, target, flags, relaxed=relaxed, further=further)

@@ -118,6 +118,7 @@ class Document(ABC):
     encoding: str = "utf-8"
     newline: str = "\n"
     notes: Sequence[str] = ()  #: remarks for the user, such as "no charset, read as UTF-8"
+    declared_lang: str = ""  #: the target language that the file itself names
 
     def __init__(self, path: Path, format: str, options: OpenOptions) -> None:
         self.path = path
@@ -149,6 +150,16 @@ class Document(ABC):
     def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         """Why this target cannot be stored here (a character outside the charset, say), or ``None``."""
         return None
+
+    def target_lines(self, segment: Segment) -> tuple[int, ...]:
+        """For each form of the target the line where it stands, from 1; where the format knows no better, the line of
+        the segment."""
+        return (segment.location.line,) * len(segment.target)
+
+    def faults(self) -> Iterator[tuple[int, Problem]]:
+        """What is wrong with the file beside the texts that its segments hold, each with its line; a format that has
+        nothing to say about that says nothing."""
+        return iter(())
 
     def finish(self, started_at: datetime) -> Sequence[Edit]:
         """The edits outside slots that go with a changed document; asked for only if some rendered bytes changed.

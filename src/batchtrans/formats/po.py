@@ -22,7 +22,8 @@ from pathlib import Path
 from .. import __version__, plurals
 from ..errors import CannotRender, FormatError, UsageError
 from ..textio import codec_name, first_undecodable, is_wide, sniff_bom, undecodable
-from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Segment, State
+from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Problem, Segment, State
+from . import po_check
 from .po_charset import Charset, charset_label, supported_codec
 from .po_header import Header, contradicts, gettext_language, new_fields, new_header, revision_date
 from .po_scan import NEWLINE, Entry, scan
@@ -61,6 +62,7 @@ class PoDocument(Document):
         self._new_charset = ""  # what the header's charset becomes when something is translated
         self._resolve_charset(options.one("encoding"))
         self.encoding = self._charset.codec
+        self.declared_lang = self._header.get("Language") if self._header else ""
         self._wrapped = not any(
             is_unwrapped(view, parse(view))
             for entry in islice(self._entries(), _SAMPLE)
@@ -215,6 +217,20 @@ class PoDocument(Document):
                 low, high = int(found[1]), int(found[2])
                 return plurals.relaxed(self._forms, (low, high)) if low <= high else self.plural_relaxed
         return self.plural_relaxed
+
+    def target_lines(self, segment: Segment) -> tuple[int, ...]:
+        """The line of the keyword msgstr of each form."""
+        view = self._charset.view(segment.raw)
+        message = parse(view)
+        breaks = [NEWLINE.findall(view, 0, place.start()) for place in (message.msgid, *message.strings)]
+        return tuple(segment.location.line + len(before) - len(breaks[0]) for before in breaks[1:])
+
+    def faults(self) -> Iterator[tuple[int, Problem]]:
+        """What msgfmt says of the header, of entries that stand there twice, and of a msgid and its plural."""
+        if self._bom or self._charset.unit > 1:
+            what = "a byte order mark" if self._charset.unit == 1 else f"the encoding {self.encoding}"
+            yield 1, Problem("syntax", f"gettext's tools cannot read {what}", hard=True)
+        yield from po_check.faults(scan(self._file, self._charset, self._bom, self.path), self._header, self._charset)
 
     def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         wanted = len(self.plural_samples) if len(segment.source) > 1 else 1
