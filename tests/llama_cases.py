@@ -67,6 +67,7 @@ def random_model(shape: str = "plain", device: str = "cpu", dtype: str = "float3
         "eos_ids": frozenset({tokenizer().eos_token_id}),
         "pad_id": tokenizer().pad_token_id,
         "context": config.max_position_embeddings,
+        "vocab_size": config.vocab_size,
         "notes": [],
     }
     return Loaded(model, tokenizer(), torch.device(device), dtype, **{**values, **loaded})

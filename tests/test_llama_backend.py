@@ -33,14 +33,14 @@ HOSTILE = (
 
 @cache
 def tuned() -> LlamaBackend:
-    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu"})
+    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "engine": "hf"})
     backend.start("en", "es")
     return backend
 
 
 @cache
 def untuned() -> LlamaBackend:
-    backend = LlamaBackend({"model": str(tiny_model.nf4_base()), "device": "cpu"})
+    backend = LlamaBackend({"model": str(tiny_model.nf4_base()), "device": "cpu", "engine": "hf"})
     backend.start("en", "es")
     return backend
 
@@ -100,7 +100,13 @@ def test_tokens_and_log_probabilities_are_those_of_the_generated_text() -> None:
 def test_results_do_not_depend_on_the_batch(size: int, adapter: str) -> None:
     sources = [*SOURCES, "Where is the white house?", "file", *HOSTILE]
     together = ask(untuned() if adapter else tuned(), sources)
-    options = {"model": str(tiny_model.model()), "adapter": adapter, "device": "cpu", "max-batch": str(size)}
+    options = {
+        "model": str(tiny_model.model()),
+        "adapter": adapter,
+        "device": "cpu",
+        "engine": "hf",
+        "max-batch": str(size),
+    }
     backend = LlamaBackend(options)
     backend.start("en", "es")
     assert backend.batch_size == size
@@ -159,7 +165,7 @@ def test_each_row_has_a_length_cap_of_its_own() -> None:
 
 
 def test_the_length_cap_follows_the_source_and_is_said_in_the_result() -> None:
-    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "length-cap": "2+0*n"})
+    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "engine": "hf", "length-cap": "2+0*n"})
     backend.start("en", "es")
     results = ask(backend, SOURCES)
     assert {result.stop for result in results} == {"max_tokens"}
@@ -178,7 +184,7 @@ def test_a_checkpoint_cannot_bring_sampling_or_penalties(tmp_path: Path) -> None
     (base / "generation_config.json").write_text(
         json.dumps({"do_sample": True, "temperature": 2.0, "repetition_penalty": 9.0, "min_new_tokens": 40})
     )
-    backend = LlamaBackend({"model": str(base), "device": "cpu"})
+    backend = LlamaBackend({"model": str(base), "device": "cpu", "engine": "hf"})
     backend.start("en", "es")
     assert [result.target for result in ask(backend, SOURCES)] == TARGETS
 
@@ -192,14 +198,14 @@ def test_a_strangers_tokenizer_has_no_masks_and_its_model_still_runs(tmp_path: P
     # more rows in the embedding than the tokenizer has tokens, as padded checkpoints have
     LlamaForCausalLM(tiny_model.tiny_config(tokenizer, vocab_size=len(tokenizer) + 9)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    backend = LlamaBackend({"model": str(tmp_path), "device": "cpu"})
+    backend = LlamaBackend({"model": str(tmp_path), "device": "cpu", "engine": "hf"})
     backend.start("en", "fr")
     assert backend.masks == 0
     assert len(ask(backend, ["Open %s", ""])) == 2
 
 
 def test_masks_are_known_after_the_start_and_not_before() -> None:
-    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu"})
+    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "engine": "hf"})
     assert backend.masks == 0
     backend.start("en", "es")
     assert backend.masks == 32
@@ -207,7 +213,7 @@ def test_masks_are_known_after_the_start_and_not_before() -> None:
 
 
 def test_a_backend_can_be_stopped_and_started_again() -> None:
-    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu"})
+    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "engine": "hf"})
     first = backend.start("en", "es")
     backend.stop()
     assert backend.start("en", "es") == first
@@ -218,7 +224,7 @@ def test_a_backend_can_be_stopped_and_started_again() -> None:
 def test_the_fingerprint_names_what_decides_the_text(tmp_path: Path) -> None:
     prompt = tmp_path / "prompt.txt"
     prompt.write_text("{source} =")
-    base = {"model": str(tiny_model.nf4_base()), "device": "cpu"}
+    base = {"model": str(tiny_model.nf4_base()), "device": "cpu", "engine": "hf"}
 
     def fingerprint(**options: str) -> dict[str, object]:
         return dict(LlamaBackend({**base, **options}).start("en", "es"))
@@ -245,7 +251,7 @@ def exhausted(monkeypatch: pytest.MonkeyPatch) -> Iterator[LlamaBackend]:
     """A backend whose GPU is full: torch raises what it raises then."""
     import torch
 
-    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu"})
+    backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "engine": "hf"})
     backend.start("en", "es")
     assert backend._loaded is not None
 
@@ -268,7 +274,7 @@ _MEMORY = """
 import resource, sys
 from batchtrans import Overload, Request
 from batchtrans_llama.backend import LlamaBackend
-backend = LlamaBackend({"model": sys.argv[1], "device": "cpu", "max-batch": "100000"})
+backend = LlamaBackend({"model": sys.argv[1], "device": "cpu", "engine": "hf", "max-batch": "100000"})
 backend.start("en", "es")
 list(backend.translate([Request(0, "Open the file.")]))
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -294,4 +300,4 @@ def test_out_of_main_memory_is_overload_and_a_smaller_batch_goes_through() -> No
 
 def test_the_backend_holds_its_laws() -> None:
     for directory in (tiny_model.model(), tiny_model.nf4_base()):
-        check_backend(LlamaBackend({"model": str(directory), "device": "cpu"}), texts=SOURCES)
+        check_backend(LlamaBackend({"model": str(directory), "device": "cpu", "engine": "hf"}), texts=SOURCES)

@@ -239,4 +239,4 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(package: s
         [sys.executable, "-c", script], env=plugin_environment(), capture_output=True, text=True, timeout=60
     )
     assert f"needs the package {package}" in done.stdout, done.stderr
-    assert "pip install batchtrans-llama" in done.stdout
+    assert "pip install 'batchtrans-llama[torch]'" in done.stdout

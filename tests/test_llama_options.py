@@ -17,7 +17,7 @@ from batchtrans_llama.options import LengthCap, parse
         ("device", "cuda:x", "auto, cpu, cuda or cuda:N"),
         ("dtype", "int8", "auto, float32, bfloat16 or float16"),
         ("quant", "8bit", "auto, nf4 or none"),
-        ("engine", "vllm", "auto, hf or graph"),
+        ("engine", "vllm", "auto, hf, graph or ct2"),
         ("attention", "flash", "auto, sdpa or triton"),
         ("compile", "maybe", "auto, yes or no"),
         ("eos", "yes", "on or off"),

@@ -179,7 +179,17 @@ class Bench:
         name = str(self.model.dtype).removeprefix("torch.")
         context = self.config.max_position_embeddings
         return Loaded(
-            self.model, tokenizer, torch.device(self.device), name, "none", "full", frozenset(), 0, context, []
+            self.model,
+            tokenizer,
+            torch.device(self.device),
+            name,
+            "none",
+            "full",
+            frozenset(),
+            0,
+            context,
+            self.config.vocab_size,
+            [],
         )
 
     def seconds(self, call: Callable[[], Any]) -> float:

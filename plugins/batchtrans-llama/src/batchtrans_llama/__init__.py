@@ -13,7 +13,7 @@ OPTIONS = {
     "device": "auto, cpu, cuda or cuda:N",
     "dtype": "auto, float32, bfloat16 or float16: what the model computes in",
     "quant": "auto, nf4 or none: whether weights stay 4-bit in memory; the adapter says which numbers they have",
-    "engine": "auto, hf or graph: how tokens are decoded; auto takes graph on CUDA, hf on CPU",
+    "engine": "auto, hf, graph or ct2: how tokens are decoded; auto takes graph on CUDA, ct2 (or else hf) on CPU",
     "attention": "auto, sdpa or triton: how the engine graph computes attention",
     "compile": "auto, yes or no: whether the engine graph has torch compile the layers; auto does not",
     "eos": "on or off: whether an answer ends by itself; off, for measurements, runs each to its length cap",

@@ -5,6 +5,7 @@ The backend and the evaluation both ask here, so that a model is measured as it 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -96,8 +97,6 @@ class Asker:
         return Answer("", "", False, "", tokens, 0, None, None, error)
 
     def _decode(self, prompts: list[list[int]], caps: list[int]) -> Iterator[tuple[int, Decoded]]:
-        import torch
-
         try:
             yield from self.engine.stream(prompts, caps)
             return
@@ -106,7 +105,7 @@ class Asker:
                 raise
             message = str(error).split("\n")[0]
         # Only here, with the exception and the tensors its frames held gone, can the memory be given back.
-        if torch.cuda.is_available():
+        if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
             torch.cuda.empty_cache()
         raise Overload(f"{len(prompts)} segments do not fit into memory: {message}", "Use a smaller -O max-batch.")
 

@@ -10,9 +10,9 @@ from typing import Any
 from batchtrans import Backend, Request, Result
 
 from .asking import BATCH, Answer, Asker
-from .engines import choose_engine
+from .engines import start
 from .generate import HfEngine
-from .load import Loaded, load
+from .load import Loaded
 from .locate import Located, locate, refuse_rejected
 from .options import Settings, parse
 from .prompt import mask_count, prompt_hash
@@ -26,7 +26,7 @@ _PORTION = 32
 
 
 class LlamaBackend(Backend):
-    """LLaMA-family models through transformers, with or without a LoRA adapter; greedy decoding only.
+    """LLaMA-family models through transformers or CTranslate2, with or without a LoRA adapter; greedy decoding only.
 
     ``notes`` are remarks for the user; an engine may add to them while it decodes.
     """
@@ -62,10 +62,9 @@ class LlamaBackend(Backend):
     def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
         settings = self._settings
         found = self._locate(source_lang, target_lang)
-        loaded = load(found.base, found.adapter, settings.device, settings.dtype, settings.quant)
+        loaded, engine = start(found, settings)
         self._notes = [*found.notes, *loaded.notes]
         self._loaded = loaded
-        engine = choose_engine(loaded, settings)
         pair = source_lang, target_lang
         self._asker = Asker(loaded, found.template, *pair, settings.length_cap, engine=engine)
         self.masks = mask_count(loaded.tokenizer)

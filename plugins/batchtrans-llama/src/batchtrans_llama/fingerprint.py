@@ -37,7 +37,9 @@ _CONFIG_FIELDS = (
 _CHUNK = 1 << 22
 
 
-class _Tensor(NamedTuple):
+class Tensor(NamedTuple):
+    """A tensor of a safetensors file: where its bytes lie, from ``start`` to before ``end``."""
+
     name: str
     dtype: str
     shape: list[int]
@@ -57,7 +59,7 @@ def fingerprint(directory: Path) -> str:
     fields = {name: config[name] for name in _CONFIG_FIELDS if config.get(name) is not None}
     digest.update(json.dumps(fields, sort_keys=True).encode("utf-8"))
     digest.update(hashlib.sha256(_read(directory / "tokenizer.json")).digest())
-    for tensor in sorted(_tensors(directory)):
+    for tensor in sorted(tensors(directory)):
         digest.update(json.dumps([tensor.name, tensor.dtype, tensor.shape]).encode("utf-8"))
         with tensor.path.open("rb") as file:
             file.seek(tensor.start)
@@ -77,16 +79,19 @@ def _read(path: Path) -> bytes:
         raise BackendError(f"{path}: {error.strerror}", "A model directory needs this file.") from error
 
 
-def _weight_files(directory: Path) -> list[Path]:
-    index = directory / "model.safetensors.index.json"
+def _weight_files(directory: Path, name: str) -> list[Path]:
+    index = directory / f"{name}.index.json"
     if index.exists():
         return [directory / name for name in sorted(set(json.loads(_read(index))["weight_map"].values()))]
-    return [directory / "model.safetensors"]
+    return [directory / name]
 
 
-def _tensors(directory: Path) -> Iterator[_Tensor]:
-    """What the headers of the files list; the format is 8 bytes of header length, a JSON header, the data."""
-    for path in _weight_files(directory):
+def tensors(directory: Path, name: str = "model.safetensors") -> Iterator[Tensor]:
+    """What the headers of the files list; the format is 8 bytes of header length, a JSON header, the data.
+
+    :raises BackendError: for a file that is not there or damaged.
+    """
+    for path in _weight_files(directory, name):
         try:
             with path.open("rb") as file:
                 (length,) = struct.unpack("<Q", file.read(8))
@@ -99,4 +104,4 @@ def _tensors(directory: Path) -> Iterator[_Tensor]:
         for name, entry in header.items():
             if name != "__metadata__":
                 start, end = (8 + length + offset for offset in entry["data_offsets"])
-                yield _Tensor(name, entry["dtype"], entry["shape"], path, start, end)
+                yield Tensor(name, entry["dtype"], entry["shape"], path, start, end)

@@ -27,9 +27,10 @@ _SPARE_BYTES = 3_500_000_000  # activations, cache and CUDA's own: with 2.5 GB o
 
 @dataclass(slots=True)
 class Loaded:
-    """A model in evaluation mode with its tokenizer. ``quant`` says how its weights stand in memory (``nf4`` or
-    ``none``), ``weights`` which numbers they have (``nf4`` or ``full``), ``dtype`` what it computes in, and
-    ``context`` how many tokens it takes."""
+    """A model in evaluation mode with its tokenizer: one of transformers, or for the engine ``ct2`` a ``Generator`` of
+    CTranslate2. ``device`` is torch's, or has its ``type`` at least. ``quant`` says how the weights stand in memory
+    (``nf4``, ``none``, ``int8``), ``weights`` which numbers they have (``nf4`` or ``full``), ``dtype`` what the model
+    computes in, ``context`` how many tokens it takes, and ``vocab_size`` how many it knows."""
 
     model: Any
     tokenizer: Any
@@ -40,6 +41,7 @@ class Loaded:
     eos_ids: frozenset[int]
     pad_id: int
     context: int
+    vocab_size: int
     notes: list[str]
 
 
@@ -116,12 +118,12 @@ def _load(base: Path, trained: str, device: str, dtype: str, quant: str, build: 
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise _load_error(base, error) from None
         tokenizer = read_tokenizer(base)
-    eos_ids = _eos_ids(model, tokenizer)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos_ids, default=0)
+    ends = eos_ids(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
     _forget_sampling(model)
     context = int(getattr(config, "max_position_embeddings", 2048))
     name = str(compute).removeprefix("torch.")
-    return Loaded(model, tokenizer, place, name, memory, weights, eos_ids, pad_id, context, notes)
+    return Loaded(model, tokenizer, place, name, memory, weights, ends, pad_id, context, config.vocab_size, notes)
 
 
 def choose_device(device: str) -> Any:
@@ -183,13 +185,14 @@ def import_torch() -> None:
             import torch  # noqa: F401
             import transformers  # noqa: F401
     except ImportError as error:
-        raise _missing(error) from None
+        raise missing(error) from None
 
 
-def _missing(error: ImportError) -> BackendError:
+def missing(error: ImportError, extra: str = "torch") -> BackendError:
+    """What to say of a package that is not installed, and of the ``extra`` of this distribution that brings it."""
     return BackendError(
-        f"the llama backend needs the package {error.name}",
-        "Install what batchtrans-llama needs: pip install batchtrans-llama",
+        f"this needs the package {error.name or error}, which is not installed",
+        f"pip install 'batchtrans-llama[{extra}]' brings it.",
     )
 
 
@@ -225,17 +228,9 @@ def _load_error(base: Path, error: Exception) -> BackendError:
 def _choose_quant(config: Any, trained: str, device: Any, quant: str, notes: list[str]) -> tuple[str, str]:
     """Which numbers (``nf4``, ``full``) and which form in memory (``nf4``, ``none``). ``trained`` is the quantisation
     that the adapter was or will be trained on: ``nf4``, ``none``, or empty where that is not known."""
-    stored = getattr(config, "quantization_config", None)
-    is_4bit = stored is not None and bool(_field(stored, "load_in_4bit"))
-    if stored is not None and not is_4bit:
-        raise BackendError(
-            f"the base is quantised by {_field(stored, 'quant_method')}, which this backend does not read",
-            "Use a 16-bit checkpoint, or one in bitsandbytes' 4 bits.",
-        )
-    if is_4bit and trained == "none":
-        raise BackendError("the adapter is for 16-bit weights, and this base is 4-bit", "Name the 16-bit base.")
+    stored_4bit = is_4bit(config, trained)
     fits = device.type == "cpu" or _free_bytes(device) >= 2 * _parameter_count(config) + _SPARE_BYTES
-    if is_4bit or trained == "nf4":
+    if stored_4bit or trained == "nf4":
         return "nf4", {"auto": "none" if fits else "nf4"}.get(quant, quant)
     if trained == "none" and quant == "nf4":
         raise UsageError(
@@ -249,8 +244,26 @@ def _choose_quant(config: Any, trained: str, device: Any, quant: str, notes: lis
     return "full", "none"
 
 
+def is_4bit(config: Any, trained: str) -> bool:
+    """Whether a base is stored in 4 bits, by its configuration (an object of transformers, or what its JSON says).
+
+    :raises BackendError: where it is quantised in another way, or an adapter was ``trained`` on 16-bit weights.
+    """
+    stored = _field(config, "quantization_config")
+    if stored is None:
+        return False
+    if not _field(stored, "load_in_4bit"):
+        raise BackendError(
+            f"the base is quantised by {_field(stored, 'quant_method')}, which this backend does not read",
+            "Use a 16-bit checkpoint, or one in bitsandbytes' 4 bits.",
+        )
+    if trained == "none":
+        raise BackendError("the adapter is for 16-bit weights, and this base is 4-bit", "Name the 16-bit base.")
+    return True
+
+
 def _field(config: Any, name: str) -> Any:
-    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
+    return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
 
 
 def _free_bytes(device: Any) -> int:
@@ -341,7 +354,7 @@ def _from_pretrained_4bit(base: Path, config: Any, compute_dtype: Any, device: A
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
-        raise _missing(error) from None
+        raise missing(error) from None
     quantization = None
     if getattr(config, "quantization_config", None) is None:
         quantization = BitsAndBytesConfig(
@@ -359,7 +372,7 @@ def _new_adapter(model: Any, lora: Mapping[str, Any]) -> Any:
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as error:
-        raise _missing(error) from None
+        raise missing(error) from None
     return get_peft_model(model, LoraConfig(task_type=TaskType.CAUSAL_LM, **lora))
 
 
@@ -372,7 +385,7 @@ def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False) -> Any:
     try:
         from peft import PeftModel, get_peft_model_state_dict
     except ImportError as error:
-        raise _missing(error) from None
+        raise missing(error) from None
     from safetensors import safe_open
 
     model = PeftModel.from_pretrained(model, str(adapter.directory), is_trainable=trainable)
@@ -394,8 +407,10 @@ def read_tokenizer(base: Path) -> Any:
 
     :raises BackendError: where there is none.
     """
-    from transformers import AutoTokenizer
-
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise missing(error) from None
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -405,10 +420,10 @@ def read_tokenizer(base: Path) -> Any:
     return tokenizer
 
 
-def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every id that ends a text, by the generation settings, the configuration and the tokenizer together."""
+def eos_ids(*named: int | list[int] | None) -> frozenset[int]:
+    """Every id that ends a text, by what the generation settings, the configuration and the tokenizer name."""
     ids: set[int] = set()
-    for value in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
+    for value in named:
         if value is not None:
             ids.update(value if isinstance(value, (list, tuple)) else [value])
     return frozenset(ids)

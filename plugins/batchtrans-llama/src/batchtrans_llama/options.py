@@ -68,7 +68,7 @@ def parse(options: Mapping[str, str]) -> Settings:
         device=device,
         dtype=_choice(options, "dtype", ("auto", *DTYPES)),
         quant=_choice(options, "quant", ("auto", "nf4", "none")),
-        engine=_choice(options, "engine", ("auto", "hf", "graph")),
+        engine=_choice(options, "engine", ("auto", "hf", "graph", "ct2")),
         attention=_choice(options, "attention", ("auto", "sdpa", "triton")),
         compile=_choice(options, "compile", ("auto", "yes", "no")),
         eos=_choice(options, "eos", ("on", "off")) == "on",

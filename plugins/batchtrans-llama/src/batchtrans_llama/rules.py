@@ -55,7 +55,7 @@ class Rules:
     """
 
     def __init__(self, loaded: Loaded, guards: bool = True, eos: bool = True) -> None:
-        size = loaded.model.config.vocab_size
+        size = loaded.vocab_size
         breaks, self.blank = token_classes(loaded.tokenizer, size)
         self.eos_ids = frozenset(token for token in loaded.eos_ids if token < size) if eos else frozenset()
         self.breaks = breaks if guards and eos else [False] * size
@@ -81,6 +81,15 @@ def follow(breaks: Any, blank: Any, has_text: Any, since: Any) -> tuple[Any, Any
     whether it has text now and how many tokens it has from the boundary on. More than ``BEYOND`` of them end it."""
     has_text = has_text | ~blank
     return has_text, since + ((since > 0) | (breaks & has_text))
+
+
+def common_prefix(rows: Sequence[list[int]]) -> int:
+    """How many tokens all rows begin with; 0 for no rows."""
+    if not rows:
+        return 0
+    low, high = min(rows), max(rows)
+    pairs = zip(low, high, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(low), len(high)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

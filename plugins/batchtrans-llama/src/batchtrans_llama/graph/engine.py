@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..load import Loaded
-from ..rules import Decoded, Rules, is_out_of_memory
+from ..rules import Decoded, Rules, common_prefix, is_out_of_memory
 from .model import Llama
 from .slots import CAP, FOREIGN, POSITION, STATES, TOKEN, Slots, Vocabulary
 
@@ -105,7 +105,7 @@ class GraphEngine:
         """See ``Engine``. Where memory runs out the slots are halved, and what is not answered begins anew."""
         need = [len(prompt) + cap for prompt, cap in zip(prompts, caps, strict=True)]
         left = dict.fromkeys(sorted(range(len(prompts)), key=lambda index: -need[index]))
-        prefix = _common_prefix(prompts)
+        prefix = common_prefix([prompt[:-1] for prompt in prompts])
         while left:
             length, count, group = self._plan([*left], need)
             try:
@@ -326,12 +326,3 @@ def _free_bytes(device: Any) -> int:
     free, total = torch.cuda.mem_get_info(device)
     share = getattr(torch.cuda, "get_per_process_memory_fraction", lambda _: 1.0)(device)
     return int(min(free, share * total - torch.cuda.memory_reserved(device)))
-
-
-def _common_prefix(prompts: Sequence[list[int]]) -> int:
-    """How many tokens all prompts begin with, the last token of each left out."""
-    if not prompts:
-        return 0
-    low, high = min(prompts), max(prompts)
-    shortest = min(map(len, prompts)) - 1
-    return next((place for place in range(shortest) if low[place] != high[place]), shortest)
