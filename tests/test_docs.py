@@ -444,7 +444,7 @@ def test_the_logs_of_the_samples_are_as_the_schema_says(name: str, options: list
 def test_a_record_with_everything_in_it_is_as_the_schema_says() -> None:
     record = alignment.AlignmentRecord(
         "7", "a", "b", "fuzzy", "pieces", "why", 1, 2, 1, 3, 9, (1, 5), "key", 4, "text", "menu", ("c-format",), "done",
-        3, "raw", ("%s",), ("end",), "eos", (30, 20), (-0.5, -2.0), 0.5, ((0, 1),), 3, 12.5,
+        3, "pieces", "raw", ("%s",), ("end",), "eos", (30, 20), (-0.5, -2.0), 0.5, ((0, 1),), 3, 12.5,
     )  # fmt: skip
     values = json.loads(record.to_json())
     assert set(values) == {"type", *alignment.AlignmentRecord._fields}
@@ -478,7 +478,7 @@ def test_the_schema_and_the_page_have_every_field_of_a_record() -> None:
 
 def test_the_page_on_the_log_names_every_check() -> None:
     page = (DOCS / "alignment-log.md").read_text(encoding="utf-8")
-    modules = ("checks.py", "placeholders.py", "translator.py")
+    modules = ("checks.py", "placeholders.py", "ladder.py")
     sources = "".join((PACKAGE / module).read_text(encoding="utf-8") for module in modules)
     codes = set(re.findall(r'Problem\(\s*"([a-z]+)"', sources))
     assert codes and codes == set(re.findall(r"^\| `([a-z]+)` \| (?:hard|soft) \|", page, re.M))

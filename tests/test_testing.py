@@ -278,6 +278,30 @@ def _by_neighbour(asked: list[Request], results: list[Result]) -> Iterable[Resul
     return [result._replace(target=result.target and result.target + first) for result in results]
 
 
+def _reversed(request: Request) -> str:
+    return " ".join(reversed(request.source.split(" ")))
+
+
+def constrained(answer: Callable[[Request], str], *others: str) -> type[Upper]:
+    """A backend that says it can do everything, and what it answers where that is asked for."""
+
+    class Constrained(Upper):
+        constrains = True
+        hypotheses = 2
+
+        def translate(self, requests: Iterable[Request]) -> Iterator[Result]:
+            for request in requests:
+                special = request.constraint is not None
+                text = answer(request) if special else request.source
+                yield Result(request.id, text, others=others if special else ())
+
+    return Constrained
+
+
+def test_the_kit_accepts_a_backend_that_obeys_constraints() -> None:
+    check_backend(constrained(_reversed, "a" + chr(MASK_BASE + 1) + chr(MASK_BASE))({}))
+
+
 @pytest.mark.parametrize(
     ("backend", "message"),
     [
@@ -312,6 +336,10 @@ def _by_neighbour(asked: list[Request], results: list[Result]) -> Iterable[Resul
             "the preview is part of the fingerprint",
         ),
         (type("Greedy", (Upper,), {"masks": 10_000}), "masks is 10000"),
+        (constrained(lambda request: request.source), "a constraint, masks in their order"),
+        (constrained(lambda request: _reversed(request) + chr(MASK_BASE)), "a constraint, each mask exactly once"),
+        (constrained(lambda request: _reversed(request) + " 5%"), "a constraint, no characters that are ruled out"),
+        (constrained(_reversed, "one", "two", "three"), "4 hypotheses where 2 were asked for"),
     ],
 )
 def test_kit_finds_the_broken_law_of_a_backend(backend: type[Backend], message: str) -> None:

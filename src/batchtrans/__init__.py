@@ -17,6 +17,7 @@ from .errors import (
 from .types import (
     MASK_BASE,
     Backend,
+    Constraint,
     Declared,
     Document,
     Edit,
@@ -42,6 +43,7 @@ __all__ = [
     "BackendError",
     "BatchtransError",
     "CannotRender",
+    "Constraint",
     "Declared",
     "Document",
     "Edit",

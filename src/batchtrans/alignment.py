@@ -29,9 +29,10 @@ class AlignmentRecord(NamedTuple):
     """One part of one plural form of one segment. Fields equal to their default are left out of the log.
 
     ``source`` and ``target`` include the white space at the part's edges: the joined parts of a form are its text.
-    ``state`` is the segment's own where it was kept (``done``, ``fuzzy`` ...), ``tries`` the rungs of the ladder that
-    it took. ``raw`` is the backend's text before trimming and unmasking, where it differs from ``target``. ``tokens``
-    are those in and out, ``logprob`` the mean and least natural log-probability, ``ms`` the batch's wall time.
+    ``state`` is the segment's own where it was kept (``done``, ``fuzzy`` ...), ``tries`` how often the backend was
+    asked, and ``rung`` where on the ladder it ended, empty for the first rung. ``raw`` is the backend's text before
+    trimming and unmasking, where it differs from ``target``. ``tokens`` are those in and out, ``logprob`` the mean and
+    least natural log-probability, ``ms`` the batch's wall time.
     """
 
     segment: str
@@ -53,6 +54,7 @@ class AlignmentRecord(NamedTuple):
     flags: tuple[str, ...] = ()
     state: str = ""
     tries: int = 1
+    rung: str = ""
     raw: str | None = None
     masks: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
@@ -214,7 +216,7 @@ def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
 
 def is_doubtful(group: Iterable[AlignmentRecord]) -> bool:
     """Whether a written segment failed a soft check or needed the ladder below its first rung."""
-    return any(record.checks or record.tries > 1 for record in group)
+    return any(record.checks or record.rung or record.tries > 1 for record in group)
 
 
 def forms_of(group: Iterable[AlignmentRecord], field_name: str = "target") -> tuple[str, ...]:

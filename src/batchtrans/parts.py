@@ -7,9 +7,18 @@ model is measured on what it will be asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
-from . import protect, segmentation
+from . import protect, segmentation, syntaxes
+from .placeholders import compare_placeholders
+from .syntaxes.prose import SIGNS
+from .types import MASK_BASE, Constraint
+
+#: Of more placeholders it is not tried out which of them may change places.
+_MOST_TRIED = 12
+_QUOTES = {"java-format": "'", "icu-message-format": "'#"}
 
 
 class Part(NamedTuple):
@@ -42,9 +51,51 @@ class Part(NamedTuple):
             return protect.unmask(answer, numbered or self.placeholders)
         return protect.unmask(answer, self.placeholders)
 
+    def constraint(self, flags: frozenset[str], whole: bool) -> Constraint:
+        """What an answer to ``text`` has to obey so that its placeholders are right, found out by trying: which of them
+        must stay before which, or apart from words; and the characters of placeholders that the text itself has not."""
+        signs = SIGNS + "\t" + "".join(_QUOTES.get(flag, "") for flag in syntaxes.chosen(self.core, flags))
+        without = "".join(sign for sign in signs if sign not in self.text)
+        masks = [chr(MASK_BASE + number) for number in range(len(self.placeholders))]
+
+        def right(changes: dict[str, str]) -> bool:
+            answer = "".join(changes.get(character, character) for character in self.text)
+            return self._is_right(answer, flags, whole)
+
+        return Constraint(_order(masks, right), without, _apart(masks, right))
+
+    def _is_right(self, answer: str, flags: frozenset[str], whole: bool) -> bool:
+        text = self.unmask(answer, flags, whole)
+        spans = protect.find(self.core, flags), protect.find(text, flags)
+        return not any(compare_placeholders(spans[0], self.core, spans[1], text))
+
     def put_back(self, answer: str) -> str:
         """The unmasked one-line answer with the part's line breaks and edge blanks."""
         return self.lead + segmentation.rewrap(self.wrapped, answer) + self.trail
+
+
+_Right = Callable[[dict[str, str]], bool]
+
+
+def _order(masks: list[str], right: _Right) -> tuple[tuple[int, int], ...]:
+    """The pairs of masks of which the first must come before the second: the text is not right with them exchanged."""
+    if len(masks) > _MOST_TRIED:
+        return tuple((number, number + 1) for number in range(len(masks) - 1))
+    pairs = combinations(range(len(masks)), 2)
+    return tuple((a, b) for a, b in pairs if not right({masks[a]: masks[b], masks[b]: masks[a]}))
+
+
+def _apart(masks: list[str], right: _Right) -> tuple[tuple[int, int], ...]:
+    """See :class:`Constraint`; a letter, a digit and a mark are put beside each mask."""
+    if all(right({mask: sign + mask + sign for mask in masks}) for sign in "x5"):
+        return ()
+
+    def level(before: bool, mask: str) -> int:
+        signs = "x5(" if before else "x5."
+        passes = [right({mask: sign + mask if before else mask + sign}) for sign in signs]
+        return 0 if all(passes) else 1 if passes[2] else 2
+
+    return tuple((level(True, mask), level(False, mask)) for mask in masks)
 
 
 def cut(source: str, flags: frozenset[str], language: str) -> list[Part]:

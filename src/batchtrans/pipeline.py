@@ -21,6 +21,7 @@ from . import __version__
 from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
 from .checks import Check
 from .errors import BatchtransError, UsageError
+from .ladder import RUNGS
 from .memory import Memory, load_memory
 from .output import merge, splice, verify
 from .pairs import units_of_runs
@@ -79,7 +80,8 @@ class Job:
 @dataclass(slots=True)
 class Outcome:
     """What became of one document. ``counts`` has the segments by status (ok, repaired, fuzzy, failed, skipped) and
-    by origin (``from mt`` ...); ``problems`` the first untranslated ones as (line, reason)."""
+    by origin (``from mt`` ...) and, below the first rung of the ladder, by the last rung that any part of them needed
+    (``by constrained`` ...); ``problems`` the first untranslated ones as (line, reason)."""
 
     job: Job
     counts: Counter[str] = field(default_factory=Counter)
@@ -97,6 +99,8 @@ class Outcome:
         self.counts[status] += 1
         if decision.written:
             self.counts[f"from {records[0].origin}"] += 1
+            if rung := max((record.rung for record in records), key=RUNGS.index):
+                self.counts[f"by {rung}"] += 1
         elif status == "failed" and len(self.problems) < NAMED_PROBLEMS:
             why = next((record.why for record in records if record.why), "no reason given")
             self.problems.append((decision.segment.location.line, why))

@@ -33,12 +33,15 @@ class Progress:
             self._bar = None
 
 
-_ORIGINS = {
+_COUNTS = {
     "from memory": "from memory",
     "from duplicate": "repeated",
     "from copy": "copied as they are",
-    "from pieces": "in pieces",
     "from kept": "kept",
+    "by constrained": "with placeholders constrained",
+    "by n-best": "by another hypothesis",
+    "by plain": "by a second attempt",
+    "by pieces": "in pieces",
 }
 
 
@@ -50,7 +53,7 @@ def summary(outcome: Outcome) -> str:
         lines.append("  up to date: nothing to translate")
     else:
         written = sum(counts[status] for status in ("ok", "repaired", "fuzzy"))
-        details = [f"{counts[key]} {words}" for key, words in _ORIGINS.items() if counts[key]]
+        details = [f"{counts[key]} {words}" for key, words in _COUNTS.items() if counts[key]]
         details += [f"{counts['repaired']} repaired"] if counts["repaired"] else []
         details += [f"{counts['fuzzy']} doubtful"] if counts["fuzzy"] else []
         line = f"  segments: {counts['segments']}, written: {written}"

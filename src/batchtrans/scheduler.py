@@ -67,7 +67,7 @@ class Scheduler:
         first: dict[tuple[object, ...], Request] = {}
         followers: dict[int, list[int]] = {}
         for request in requests:
-            key = (request.source, request.context, request.note, request.flags, request.form, request.sample)
+            key = (request.source, *request[3:])  # all but the id and the present target
             leader = first.setdefault(key, request)
             if leader is not request:
                 followers.setdefault(leader.id, []).append(request.id)

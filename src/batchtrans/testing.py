@@ -18,6 +18,7 @@ from .errors import CannotRender
 from .types import (
     MASK_BASE,
     Backend,
+    Constraint,
     Document,
     Edit,
     Format,
@@ -296,8 +297,9 @@ def check_backend(
 
     One result per request; nothing comes of nothing; the same request gives the same text whatever stands beside or
     came before it, in whatever order and batch size; a fingerprint of JSON values that holds what the preview said;
-    an answer holds only masks of its request. ``texts`` are what it is asked to translate. With ``exact=False`` the
-    texts of differently composed batches are not compared, which 16-bit kernels of a GPU need.
+    an answer holds only masks of its request; under a constraint, if the backend ``constrains``, each of them once and
+    in order; no more hypotheses than are asked for. ``texts`` are what it is asked to translate. With ``exact=False``
+    the texts of differently composed batches are not compared, which 16-bit kernels of a GPU need.
 
     :raises AssertionError: naming the law that is broken and the request.
     """
@@ -314,6 +316,7 @@ def check_backend(
         first = _ask(backend, requests, size)
         _check_masks(backend, first)
         _check_twins(name, first)
+        _check_constraint(backend)
         trials = {
             "asked again": (requests, size),
             "in reversed order": (requests[::-1], size),
@@ -378,6 +381,25 @@ def _check_masks(backend: Backend, probe: _Probe) -> None:
         assert not foreign, (
             f"{type(backend).__name__}: only masks of the request: request {request.id} got {sorted(foreign)}"
         )
+
+
+def _check_constraint(backend: Backend) -> None:
+    """The last masked text again, with everything that may be asked of its answer."""
+    name = type(backend).__name__
+    masks = [chr(MASK_BASE + number) for number in range(min(2, backend.masks))]
+    source = " ".join(["Copy", *masks, "now"])
+    constraint = Constraint(order=((1, 0),), without="%<") if backend.constrains and len(masks) == 2 else None
+    request = Request(1, source, constraint=constraint, hypotheses=min(2, backend.hypotheses))
+    (result,) = _ask(backend, (request,), 1).results.values()
+    texts = [result.target, *result.others]
+    assert len(texts) <= request.hypotheses, (
+        f"{name}: {len(texts)} hypotheses where {request.hypotheses} were asked for"
+    )
+    for text in texts if constraint and not result.error else ():
+        found = [character for character in text if _is_mask(character)]
+        assert sorted(found) == masks, f"{name}: a constraint, each mask exactly once: {text!r}"
+        assert found[1] == masks[0], f"{name}: a constraint, masks in their order: {text!r}"
+        assert not set("%<") & set(text), f"{name}: a constraint, no characters that are ruled out: {text!r}"
 
 
 def _is_mask(character: str) -> bool:

@@ -1,24 +1,22 @@
 """From segments to decisions: what a target becomes, after how many attempts, and what the log says about it.
 
 A segment is answered without a model where that is possible: kept, copied, or known. Otherwise each of its forms is
-cut into parts, and each part climbs a ladder until a rung holds: the masked text; the plain text, alone; the pieces
-between its placeholders; nothing, with the reason. A segment is written only if all its parts are.
+cut into parts, and the parts go up the ladder. A segment is written only if all its parts are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from . import checks as judges
 from . import parts as cutting
-from . import protect
 from .alignment import WRITTEN, AlignmentRecord
 from .forms import form_sources
+from .ladder import Climber, Form, Ladder, Unit
 from .memory import Known, Memory
-from .scheduler import Batch, Scheduler
-from .types import Backend, Document, Problem, Request, Result, Segment, State
+from .scheduler import Scheduler
+from .types import Backend, Document, Request, Result, Segment, State
 
 #: Which states ``--redo`` selects.
 REDO = {
@@ -42,49 +40,6 @@ class Decision(NamedTuple):
         return self.written and (self.target, self.state) != (self.segment.target, self.segment.state)
 
 
-@dataclass(slots=True)
-class _Part:
-    """One part on its way."""
-
-    cut: cutting.Part
-    target: str = ""
-    origin: str = "mt"
-    why: str = ""
-    rung: int = 0
-    done: bool = False
-    repaired: bool = False
-    problems: list[Problem] = field(default_factory=list)
-    result: Result | None = None
-    batch: Batch | None = None
-
-
-@dataclass(slots=True)
-class _Form:
-    number: int | None
-    source: str
-    sample: int | None
-    relaxed: bool
-    parts: list[_Part]
-
-    @property
-    def target(self) -> str:
-        return "".join(part.target for part in self.parts)
-
-
-@dataclass(slots=True)
-class _Unit:
-    segment: Segment
-    forms: list[_Form]
-
-    def parts(self) -> Iterator[tuple[_Form, _Part]]:
-        for form in self.forms:
-            for part in form.parts:
-                yield form, part
-
-    def done(self) -> bool:
-        return all(part.done for _, part in self.parts())
-
-
 class Translator:
     """Decides the segments of one document, window by window.
 
@@ -104,6 +59,7 @@ class Translator:
         self._document = document
         self._backend = backend
         self._scheduler = Scheduler(backend) if backend else None
+        self._ladder = Ladder(self._scheduler, checks) if self._scheduler else None
         self._memory = memory
         self._selected = REDO[redo]
         self._mark = mark
@@ -127,7 +83,9 @@ class Translator:
         if self._backend and self._backend.verbatim:
             yield self._verbatim(asked)
         else:
-            yield from self._climb([self._unit(segment) for segment in asked])
+            units = [self._unit(segment) for segment in asked]
+            for finished in self._ladder.climb(units) if self._ladder else ():
+                yield [self._conclude(unit) for unit in finished]
 
     # Without a model
 
@@ -192,23 +150,23 @@ class Translator:
 
     # With a model
 
-    def _unit(self, segment: Segment) -> _Unit:
+    def _unit(self, segment: Segment) -> Unit:
         sources = form_sources(segment, self._document)
         if len(segment.source) == 1:
-            return _Unit(segment, [_Form(None, sources[0], None, False, self._parts(sources[0], segment.flags))])
+            return Unit(segment, [Form(None, sources[0], None, False, self._parts(sources[0], segment.flags))])
         forms = [
-            _Form(number, source, sample, relaxed, self._parts(source, segment.flags))
+            Form(number, source, sample, relaxed, self._parts(source, segment.flags))
             for number, (source, sample, relaxed) in enumerate(
                 zip(sources, self._document.plural_samples, self._document.relaxed(segment), strict=True)
             )
         ]
-        return _Unit(segment, forms)
+        return Unit(segment, forms)
 
-    def _parts(self, source: str, flags: frozenset[str]) -> list[_Part]:
+    def _parts(self, source: str, flags: frozenset[str]) -> list[Climber]:
         """The parts of one form; those without words are done."""
         parts = []
         for cut in cutting.cut(source, flags, self._document.source_lang):
-            part = _Part(cut)
+            part = Climber(cut)
             if cut.copied:
                 part.target, part.origin, part.done = cut.source, "copy", True
             parts.append(part)
@@ -235,107 +193,7 @@ class Translator:
         sources = tuple(segment.source[min(number, len(segment.source) - 1)] for number in range(len(targets)))
         return Decision(segment, targets, segment.state, True, _records(segment, sources, targets, "ok", "kept"))
 
-    def _climb(self, units: list[_Unit]) -> Iterator[list[Decision]]:
-        """The ladder, rung by rung for the whole window, so that each rung runs in full batches."""
-        waiting = list(units)
-        if not waiting:
-            return
-        for rung in (self._first, self._alone, self._between):
-            for touched in rung(waiting):
-                if finished := [unit for unit in touched if unit.done()]:
-                    yield [self._conclude(unit) for unit in finished]
-            waiting = [unit for unit in waiting if not unit.done()]
-        if waiting:
-            yield [self._conclude(unit) for unit in waiting]
-
-    def _first(self, units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
-        yield [unit for unit in units if unit.done()]  # every part is a copy
-        yield from self._send(units, lambda form, part: self._text(part))
-
-    def _alone(self, units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
-        """Once more by itself, and without masks: another reading of the same text."""
-        yield from self._send(units, lambda form, part: part.cut.core, alone=True)
-
-    def _between(self, units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
-        """The pieces between placeholders, each translated as a text of its own."""
-        todo = [(unit, form, part) for unit in units for form, part in unit.parts() if not part.done]
-        requests: list[Request] = []
-        places: list[list[int | str]] = []
-        for unit, form, part in todo:
-            row: list[int | str] = []
-            for piece, placeholder in _pieces(part):
-                lead, core, trail = protect.edges(piece)
-                if protect.has_words(core) and part.cut.placeholders:
-                    requests.append(_request(len(requests), core, unit.segment, form))
-                    row += (lead, len(requests) - 1, trail, placeholder)
-                else:
-                    row += (piece, placeholder)
-            places.append(row)
-        answers: dict[int, Result] = {}
-        assert self._scheduler is not None
-        for batch in self._scheduler.translate(requests):
-            answers.update((result.id, result) for result in batch.results)
-        for (unit, form, part), row in zip(todo, places, strict=True):
-            asked = [answers[item] for item in row if isinstance(item, int)]
-            if not asked or not all(map(_is_whole, asked)):
-                continue
-            text = "".join(answers[item].target if isinstance(item, int) else item for item in row)
-            part.rung = 2
-            part.result = _joined(text, asked)
-            self._judge(unit.segment, form, part, text)
-            part.origin = "pieces" if part.done else part.origin
-        yield list(units)
-
-    def _text(self, part: _Part) -> str:
-        """The part as the backend wants it: masked, if it carries that many masks."""
-        return part.cut.sent(self._backend.masks if self._backend else 0)
-
-    def _send(
-        self, units: Iterable[_Unit], text_of: Callable[[_Form, _Part], str], *, alone: bool = False
-    ) -> Iterator[list[_Unit]]:
-        todo = [(unit, form, part) for unit in units for form, part in unit.parts() if not part.done]
-        requests = [
-            _request(number, text_of(form, part), unit.segment, form) for number, (unit, form, part) in enumerate(todo)
-        ]
-        assert self._scheduler is not None
-        for batch in self._scheduler.translate(requests, alone=alone):
-            touched: dict[int, _Unit] = {}
-            for result in batch.results:
-                unit, form, part = todo[result.id]
-                part.rung = 1 if alone else 0
-                part.result, part.batch = result, batch
-                part.origin = "duplicate" if result.id in batch.duplicates else "mt"
-                self._receive(unit.segment, form, part, requests[result.id].source)
-                touched[id(unit)] = unit
-            yield list(touched.values())
-
-    def _receive(self, segment: Segment, form: _Form, part: _Part, sent: str) -> None:
-        """Judge a backend's answer: its end, its masks, then its text."""
-        result = part.result
-        assert result is not None
-        if result.error:
-            part.problems = [Problem("backend", result.error, hard=True)]
-        elif result.stop == "max_tokens":
-            part.problems = [Problem("truncated", "the translation did not come to an end", hard=True)]
-        elif sent == part.cut.text and part.cut.placeholders:
-            if not part.cut.has_masks_of(result.target):
-                part.problems = [Problem("placeholders", "placeholders were lost, doubled or invented", hard=True)]
-                return
-            whole = len(form.parts) == 1
-            self._judge(segment, form, part, part.cut.unmask(result.target, segment.flags, whole))
-        else:
-            self._judge(segment, form, part, result.target)
-
-    def _judge(self, segment: Segment, form: _Form, part: _Part, text: str) -> None:
-        text = text.strip()
-        better = judges.repair(part.cut.core, text)
-        part.repaired = better != text
-        relaxed = form.relaxed and len(form.parts) == 1
-        part.problems = judges.judge(part.cut.core, better, segment.flags, relaxed=relaxed, further=self._further)
-        if not any(problem.hard for problem in part.problems):
-            part.target, part.done = part.cut.put_back(better), True
-
-    def _conclude(self, unit: _Unit) -> Decision:
+    def _conclude(self, unit: Unit) -> Decision:
         """All parts of a segment are through: join them, judge the whole, and write the records."""
         segment = unit.segment
         why = next((part.problems[0].message for _, part in unit.parts() if not part.done and part.problems), "")
@@ -357,7 +215,7 @@ class Translator:
         self._memory.add(segment.context, tuple(form.source for form in unit.forms), known)
         return Decision(segment, targets, State.FUZZY if fuzzy else State.DONE, True, tuple(records))
 
-    def _whole_problem(self, unit: _Unit, targets: tuple[str, ...]) -> str:
+    def _whole_problem(self, unit: Unit, targets: tuple[str, ...]) -> str:
         for form, target in zip(unit.forms, targets, strict=True):
             if len(form.parts) > 1:
                 problems = judges.judge(form.source, target, unit.segment.flags, relaxed=form.relaxed)
@@ -381,34 +239,6 @@ def decision_from_records(segment: Segment, group: list[AlignmentRecord]) -> Dec
 
 def _state(status: str) -> State:
     return State.FUZZY if status == "fuzzy" else State.DONE
-
-
-def _pieces(part: _Part) -> Iterator[tuple[str, str]]:
-    """The stretches between placeholders, each with the placeholder that follows it (empty at the end)."""
-    position = 0
-    for index, character in enumerate(part.cut.text):
-        if protect.masks_in(character):
-            yield part.cut.text[position:index], part.cut.placeholders[protect.masks_in(character)[0]]
-            position = index + 1
-    yield part.cut.text[position:], ""
-
-
-def _is_whole(answer: Result) -> bool:
-    return not answer.error and answer.stop != "max_tokens" and bool(answer.target.strip())
-
-
-def _joined(text: str, answers: Sequence[Result]) -> Result:
-    """The answers to the pieces of one part as one."""
-    stop = "eos" if all(answer.stop == "eos" for answer in answers) else "boundary"
-    tokens = [sum(answer.tokens_in for answer in answers), sum(answer.tokens_out for answer in answers)]
-    return Result(
-        0, text, stop=stop if any(answer.stop for answer in answers) else "", tokens_in=tokens[0], tokens_out=tokens[1]
-    )
-
-
-def _request(number: int, text: str, segment: Segment, form: _Form) -> Request:
-    present = segment.target[form.number or 0] if (form.number or 0) < len(segment.target) else ""
-    return Request(number, text, present, segment.context, segment.note, segment.flags, form.number, form.sample)
 
 
 def _records(
@@ -447,7 +277,7 @@ def _place(segment: Segment) -> dict[str, Any]:
 
 
 def _part_record(
-    segment: Segment, form: _Form, forms: int, part: _Part, index: int, status: str, why: str
+    segment: Segment, form: Form, forms: int, part: Climber, index: int, status: str, why: str
 ) -> AlignmentRecord:
     result = part.result or Result(0, "")
     scores = None
@@ -467,7 +297,8 @@ def _part_record(
         part=index,
         parts=len(form.parts),
         **_place(segment),
-        tries=part.rung + 1,
+        tries=max(1, part.tries),
+        rung=part.rung,
         raw=raw if raw.strip() != target.strip() else None,
         masks=part.cut.placeholders,
         checks=tuple(problem.code for problem in part.problems),

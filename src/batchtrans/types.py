@@ -181,12 +181,27 @@ class Format(ABC):
         """
 
 
+class Constraint(NamedTuple):
+    """What an answer has to obey: every mask of the request exactly once and no other, mask ``a`` before mask ``b`` for
+    each pair of ``order`` (numbers as in the request), and none of the characters of ``without``.
+
+    ``apart`` says for each mask (for none of them, if empty) what may stand right before and right behind it: with 0
+    anything, with 1 blanks, the edges of the text, or between those and the mask what opens or closes a quotation or
+    sentence, with 2 only blanks and edges.
+    """
+
+    order: tuple[tuple[int, int], ...] = ()
+    without: str = ""
+    apart: tuple[tuple[int, int], ...] = ()
+
+
 class Request(NamedTuple):
     """One text for a backend: a part of one form of one segment, its placeholders masked.
 
     ``source`` has no blanks at its edges and no line break. ``masks`` is how many mask characters it holds.
     ``target`` is the segment's present text of that form. ``form`` is the plural form and ``sample`` a number that
-    selects it (both ``None`` outside plurals).
+    selects it (both ``None`` outside plurals). ``constraint`` comes only to a backend that ``constrains``, and
+    ``hypotheses``, how many different answers are wanted, is never more than the backend's own.
     """
 
     id: int
@@ -197,6 +212,8 @@ class Request(NamedTuple):
     flags: frozenset[str] = frozenset()
     form: int | None = None
     sample: int | None = None
+    constraint: Constraint | None = None
+    hypotheses: int = 1
 
 
 class Result(NamedTuple):
@@ -205,7 +222,8 @@ class Result(NamedTuple):
     ``target`` is trimmed at the stop boundary, ``raw`` is what the model wrote. ``stop`` is ``eos``, ``boundary``
     (a guard cut the text), ``max_tokens`` or empty where the notion does not apply. ``logprob_mean`` and
     ``logprob_min`` are natural logarithms over the ``tokens_out`` generated tokens. ``error`` says why there is no
-    target. ``alignment`` holds pairs of word indices (source, target).
+    target. ``alignment`` holds pairs of word indices (source, target). ``others`` are further hypotheses that came to
+    an end, the likeliest first.
     """
 
     id: int
@@ -219,6 +237,7 @@ class Result(NamedTuple):
     confidence: float | None = None
     alignment: tuple[tuple[int, int], ...] = ()
     error: str = ""
+    others: tuple[str, ...] = ()
 
 
 class Backend(ABC):
@@ -229,9 +248,14 @@ class Backend(ABC):
     ``batch_size`` bounds the requests of one :meth:`translate` call and ``batch_chars`` their padded size, longest
     source times number of requests. A backend that forms batches itself sets both so high that it gets whole windows,
     and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time.
+
+    ``constrains`` says that it obeys :class:`Constraint`, and ``hypotheses`` how many different answers to a request it
+    can give: what it cannot do, the ladder goes without. All of these are read after :meth:`start`.
     """
 
     masks: int = 0
+    constrains: bool = False
+    hypotheses: int = 1
     verbatim: ClassVar[bool] = False
     batch_size: int = 64
     batch_chars: int = 32_768

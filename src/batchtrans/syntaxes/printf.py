@@ -164,7 +164,9 @@ def sized(type: str, size: str) -> str:
 
 def numbered(directive: str, arguments: Sequence[Argument]) -> str | None:
     """The directive with the numbers of the arguments that it takes, so that it may stand anywhere: ``%s`` becomes
-    ``%2$s``, and ``%*d`` becomes ``%2$*1$d``."""
+    ``%2$s``, and ``%*d`` becomes ``%2$*1$d``. Boost's ``%2%`` has one already."""
+    if directive[-1:] == "%":
+        return directive
     *stars, own = (argument.key for argument in arguments)
     pieces = re.sub(r"^(%\|?)(?:\d+\$|<(?!PRI))?", rf"\g<1>{own}$", directive).split("*")
     if len(pieces) != len(stars) + 1:

@@ -50,6 +50,9 @@ _SHAPES = (
     Shape("escape", ("\\",), _ESCAPE),
     Shape("mask", (), "[\ue000-\uf8ff]"),
 )
+#: Characters that begin or end a placeholder of any syntax, and stand in prose hardly ever. Apostrophes, which quote in
+#: Java and ICU, are not among them, nor are hyphens.
+SIGNS = "@<>`%{}$&\\/~[]|"
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
 #: Of these a declared syntax knows more.
 _UNDECLARED = ("printf", "brace", "variable")

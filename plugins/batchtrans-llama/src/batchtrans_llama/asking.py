@@ -6,11 +6,13 @@ The backend and the evaluation both ask here, so that a model is measured as it 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from batchtrans import Overload
+from batchtrans import Constraint, Overload
 
+from .automaton import room
+from .constrained import ConstrainedEngine, ConstrainedRow
 from .generate import HfEngine
 from .load import Loaded
 from .options import LengthCap
@@ -46,7 +48,7 @@ class Asker:
     """A loaded model with its prompt for one language pair.
 
     ``engine`` decodes, the reference if none is given; with ``guards=False`` that one lets the model run on to EOS or
-    the length cap: what it does by itself.
+    the length cap: what it does by itself. ``reference`` gives the model as torch has it, if need be.
 
     :raises UsageError: for a template without ``{source}`` or a language without a name in the prompt.
     """
@@ -61,6 +63,7 @@ class Asker:
         *,
         guards: bool = True,
         engine: Engine | None = None,
+        reference: Callable[[], Loaded] | None = None,
     ) -> None:
         self._tokenizer = loaded.tokenizer
         self._context = loaded.context
@@ -69,6 +72,8 @@ class Asker:
         self._cap = length_cap
         self._heads = _heads(template, source_lang, target_lang)
         self._dropped = _unprinted_ids(loaded.tokenizer)
+        self._reference = reference or (lambda: loaded)
+        self._constrained: ConstrainedEngine | None = None
         self.engine: Engine = engine or HfEngine(loaded, guards=guards)
 
     def ask(self, sources: Sequence[str]) -> list[Answer]:
@@ -81,16 +86,44 @@ class Asker:
 
     def stream(self, sources: Sequence[str]) -> Iterator[tuple[int, Answer]]:
         """The same with the index of its text each, in any order, as the engine finishes them."""
-        prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
-        caps = [
-            min(self._cap.tokens(length), self._context - len(prompt))
-            for prompt, length in zip(prompts, _token_counts(self._tokenizer, sources), strict=True)
-        ]
+        prompts, caps = self._prompts(sources)
         fitting = [index for index, cap in enumerate(caps) if cap > 0]
         yield from ((index, self._too_long(len(prompts[index]))) for index, cap in enumerate(caps) if cap <= 0)
         for place, decoded in self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting]):
             index = fitting[place]
             yield index, self._answer(len(prompts[index]), decoded)
+
+    def stream_constrained(
+        self,
+        sources: Sequence[str],
+        constraints: Sequence[Constraint],
+        hypotheses: int = 1,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        """Answers that obey a constraint each, with the index of their text: so many ``hypotheses``, the likeliest
+        first, or one with an error. ``batch_size`` of them are decoded together."""
+        self._constrained = engine = self._constrained or ConstrainedEngine(self._reference())
+        prompts, caps = self._prompts(sources)
+        masks = [[number for number, mask in enumerate(MASKS) if mask in source] for source in sources]
+        least = [max(1, room(constraint, held)) for constraint, held in zip(constraints, masks, strict=True)]
+        fitting = [index for index, prompt in enumerate(prompts) if len(prompt) + least[index] <= self._context]
+        yield from ((index, [self._too_long(len(prompts[index]))]) for index in {*range(len(sources))} - {*fitting})
+        rows = [
+            ConstrainedRow(prompts[index], max(caps[index], least[index]), constraints[index], masks[index])
+            for index in fitting
+        ]
+        for place, answers in engine.stream(rows, hypotheses, batch_size or BATCH[engine.device.type]):
+            index = fitting[place]
+            yield index, [self._answer(len(prompts[index]), decoded) for decoded in answers]
+
+    def _prompts(self, sources: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """The prompts for texts, and how many tokens each answer may take."""
+        prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
+        caps = [
+            min(self._cap.tokens(length), self._context - len(prompt))
+            for prompt, length in zip(prompts, _token_counts(self._tokenizer, sources), strict=True)
+        ]
+        return prompts, caps
 
     def _too_long(self, tokens: int) -> Answer:
         error = f"the prompt has {tokens} tokens, too many for a model that takes {self._context} with the answer"
@@ -116,9 +149,11 @@ class Asker:
         kept = [token for token in answer.ids if token not in self._dropped]
         raw = self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         text, cut = trim(raw, self._heads)
-        mean = round(sum(answer.logprobs) / len(answer.logprobs), _DIGITS)
-        least = round(min(answer.logprobs), _DIGITS)
-        return Answer(text, raw, cut, answer.stop, tokens_in, len(answer.logprobs), mean, least)
+        tokens = len(answer.ids) + (answer.stop == "eos")
+        if not answer.logprobs:
+            return Answer(text, raw, cut, answer.stop, tokens_in, tokens, None, None)
+        mean = round(sum(answer.logprobs) / tokens, _DIGITS)
+        return Answer(text, raw, cut, answer.stop, tokens_in, tokens, mean, round(min(answer.logprobs), _DIGITS))
 
 
 def _heads(template: str, source_lang: str, target_lang: str) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from batchtrans import Backend, Request, Result
+from batchtrans import Backend, Constraint, Request, Result
 
 from .asking import BATCH, Answer, Asker
-from .engines import start
+from .engines import reference_model, start
 from .generate import HfEngine
 from .load import Loaded
 from .locate import Located, locate, refuse_rejected
@@ -18,6 +18,8 @@ from .options import Settings, parse
 from .prompt import mask_count, prompt_hash
 
 _CHARS_PER_SEGMENT = 512
+#: The most answers to one request; each costs as much as a segment.
+HYPOTHESES = 8
 #: What one call takes of an engine that schedules: any window of a document.
 _WINDOW = 1 << 16
 #: Answers that such an engine gives before they are judged and logged: about a step's worth, so that the device has
@@ -66,8 +68,11 @@ class LlamaBackend(Backend):
         self._notes = [*found.notes, *loaded.notes]
         self._loaded = loaded
         pair = source_lang, target_lang
-        self._asker = Asker(loaded, found.template, *pair, settings.length_cap, engine=engine)
+        reference = reference_model(found, settings, loaded, engine) if settings.eos else None
+        self._asker = Asker(loaded, found.template, *pair, settings.length_cap, engine=engine, reference=reference)
         self.masks = mask_count(loaded.tokenizer)
+        self.constrains = self.masks > 0 and reference is not None
+        self.hypotheses = HYPOTHESES if reference is not None else 1
         self.batch_size = _WINDOW if engine.schedules else settings.max_batch or BATCH[loaded.device.type]
         self.batch_chars = sys.maxsize if engine.schedules else self.batch_size * _CHARS_PER_SEGMENT
         self.portion = _PORTION if engine.schedules else None
@@ -82,9 +87,22 @@ class LlamaBackend(Backend):
         assert self._asker is not None, "translate() before start()"
         yield from (Result(request.id, "") for request in batch if not request.source.strip())
         batch = [request for request in batch if request.source.strip()]
-        if batch:
-            answers = self._asker.stream([request.source for request in batch])
-            yield from (_result(batch[index].id, answer) for index, answer in answers)
+        if plain := [request for request in batch if not _is_special(request)]:
+            answers = self._asker.stream([request.source for request in plain])
+            yield from (_result(plain[index].id, answer) for index, answer in answers)
+        special = [request for request in batch if _is_special(request)]
+        for count in sorted({request.hypotheses for request in special}):
+            yield from self._constrained([request for request in special if request.hypotheses == count], count)
+
+    def _constrained(self, batch: list[Request], hypotheses: int) -> Iterator[Result]:
+        """Requests with a constraint, or for more than one answer."""
+        assert self._asker is not None
+        sources = [request.source for request in batch]
+        constraints = [request.constraint or Constraint() for request in batch]
+        size = self._settings.max_batch
+        for index, answers in self._asker.stream_constrained(sources, constraints, hypotheses, size):
+            ended = tuple(answer.text for answer in answers[1:] if answer.stop != "max_tokens")
+            yield _result(batch[index].id, answers[0])._replace(others=ended)
 
     def stop(self) -> None:
         if self._loaded is None:
@@ -128,6 +146,10 @@ def loaded_fingerprint(loaded: Loaded, engine: str = HfEngine.name) -> dict[str,
         "device": loaded.device.type,
         "engine": engine,
     }
+
+
+def _is_special(request: Request) -> bool:
+    return request.constraint is not None or request.hypotheses > 1
 
 
 def _result(number: int, answer: Answer) -> Result:

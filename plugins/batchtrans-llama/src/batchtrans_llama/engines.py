@@ -5,6 +5,7 @@ The choice comes before loading, since CTranslate2 has a model of its own, and d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from batchtrans import BackendError
@@ -37,6 +38,16 @@ def start(found: Located, settings: Settings, guards: bool = True) -> tuple[Load
         return loaded, Ct2Engine(loaded, guards, settings.eos, settings.max_batch)
     loaded = load(found.base, found.adapter, settings.device, settings.dtype, settings.quant)
     return loaded, choose_engine(loaded, settings, guards)
+
+
+def reference_model(found: Located, settings: Settings, loaded: Loaded, engine: Engine) -> Callable[[], Loaded] | None:
+    """How to come by the model as torch has it, for texts that an engine cannot help with: the engine's own, or, beside
+    CTranslate2, one that is loaded when it is asked for. ``None`` where torch is not installed."""
+    if engine.name != "ct2":
+        return lambda: loaded
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        return None
+    return lambda: load(found.base, found.adapter, "cpu")
 
 
 def ct2_suits(found: Located, settings: Settings) -> bool:
