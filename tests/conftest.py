@@ -59,6 +59,14 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Pat
     return install
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Converted models are kept in a cache of this run, and none of the user's is taken."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _fixed_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Times in outputs come from here, so that outputs of two runs can be compared."""

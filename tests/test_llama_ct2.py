@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import tiny_model
 from batchtrans import Request
 from batchtrans.testing import check_backend
 from batchtrans_llama.backend import LlamaBackend
-from batchtrans_llama.ct2 import convert, store
+from batchtrans_llama.ct2 import convert
 from batchtrans_llama.ct2.engine import Ct2Engine
 from batchtrans_llama.generate import HfEngine
 from batchtrans_llama.load import Loaded
@@ -27,14 +27,6 @@ from llama_cases import SHAPES, Requests, differences, random_model, requests, t
 
 SOURCES = [source for source, _ in tiny_model.PAIRS]
 TARGETS = [target for _, target in tiny_model.PAIRS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of this module's own, so that nothing that was converted before is used."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield store.directory()
 
 
 def as_ct2(loaded: Loaded, directory: Path, dtype: str = "float32", threads: int = 1) -> Loaded:

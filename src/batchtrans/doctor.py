@@ -11,28 +11,33 @@ from importlib.metadata import PackageNotFoundError, version
 from . import __version__
 from .plugins import registry
 
-#: Packages that decide what can run, and what is missing without them.
+#: Packages that decide what can run, what is missing without them, and what brings them.
 _PACKAGES = {
-    "torch": "the llama backend",
-    "transformers": "the llama backend",
-    "peft": "adapters",
-    "bitsandbytes": "4-bit models",
-    "pysbd": "splitting long texts",
-    "tqdm": "the progress bar",
+    "ctranslate2": ("quick translation on processors", "pip install 'batchtrans-llama[cpu]'"),
+    "torch": ("GPUs, other models and training", "pip install 'batchtrans-llama[torch]'"),
+    "transformers": ("GPUs, other models and training", "pip install 'batchtrans-llama[torch]'"),
+    "peft": ("training, and adapters beside 4-bit weights", "pip install 'batchtrans-llama[torch]'"),
+    "bitsandbytes": ("training, and 4-bit weights on a GPU", "pip install 'batchtrans-llama[torch]'"),
+    "pysbd": ("splitting long texts", "pip install pysbd"),
+    "tqdm": ("the progress bar", "pip install tqdm"),
 }
+#: The decode engines of the llama backend, and what each needs.
+_ENGINES = {"ct2": ("ctranslate2",), "hf": ("torch", "transformers"), "graph": ("torch", "transformers")}
 
 
 def examine() -> Iterator[str]:
     """One line per finding."""
     yield f"batchtrans {__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield f"processors: {os.cpu_count()}"
-    for name, purpose in _PACKAGES.items():
-        try:
-            yield f"{name} {version(name)}"
-        except PackageNotFoundError:
-            yield f"{name} is missing: needed for {purpose}"
-    yield from _devices()
+    for name, (purpose, remedy) in _PACKAGES.items():
+        installed = _version(name)
+        yield f"{name} {installed}" if installed else f"{name} is missing: needed for {purpose} ({remedy})"
+    devices = list(_devices())
+    yield from devices
     found = registry()
+    if "llama" in found.backends:
+        engines = _engines(on_cuda=any(line.startswith("cuda:") for line in devices))
+        yield f"engines of the llama backend: {', '.join(engines) or 'none, so that it cannot translate'}"
     if found.models:
         yield f"models: {', '.join(found.models)}"
     else:
@@ -42,6 +47,19 @@ def examine() -> Iterator[str]:
         yield f"broken plugin {name}: {why}"
     msgfmt = shutil.which("msgfmt")
     yield f"msgfmt: {msgfmt}" if msgfmt else "msgfmt is missing (package gettext): useful to check catalogues"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _engines(on_cuda: bool) -> Iterator[str]:
+    for name, packages in _ENGINES.items():
+        if all(map(_version, packages)) and (on_cuda or name != "graph"):
+            yield name
 
 
 def _devices() -> Iterator[str]:

@@ -133,7 +133,7 @@ def _backend_name(name: str | None, found: Registry) -> str:
     if name is None and "llama" not in found.backends:
         raise BackendError(
             "no translation model is installed",
-            "Install the packages batchtrans-llama and batchtrans-en-es; --backend pseudo needs no model.",
+            "pip install 'batchtrans-llama[cpu]' batchtrans-en-es brings one; --backend pseudo needs no model.",
         )
     name = name or "llama"
     if name not in found.backends:

@@ -11,6 +11,7 @@ import click
 from batchtrans import UsageError
 
 from . import OPTIONS
+from .load import require
 from .options import Settings, assignments, parse
 
 _FILE = click.Path(path_type=Path)
@@ -43,6 +44,7 @@ def evaluate(**given: Any) -> None:
     """
     from .evaluation.run_eval import Job, eval_command
 
+    require("sacrebleu")
     job = Job(
         given["inputs"],
         given["source_lang"],
@@ -94,6 +96,7 @@ def train(**given: Any) -> None:
     from .training.recipe import RECIPES, option_names, with_options
     from .training.train import train_command
 
+    require("torch", "sacrebleu")
     recipe_options = dict.fromkeys(option_names(), "")
     values = assignments(given["assigned"], {**OPTIONS, **recipe_options})
     changes = {name: value for name, value in values.items() if name in recipe_options}
@@ -137,6 +140,7 @@ def merge(**given: Any) -> None:
     """
     from .training.merge import Job, merge_command
 
+    require("torch", "sacrebleu")
     click.get_current_context().exit(merge_command(Job(**given)))
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +183,20 @@ def import_torch() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with _quiet():
-            import accelerate  # noqa: F401
-            import torch  # noqa: F401
-            import transformers  # noqa: F401
+            for package in ("torch", "transformers", "accelerate"):
+                import_module(package)
     except ImportError as error:
         raise missing(error) from None
+
+
+def require(*packages: str) -> None:
+    """Make sure that packages of the extra ``torch`` are there, without importing them.
+
+    :raises BackendError: naming the first that is missing.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise missing(ImportError(name=package))
 
 
 def missing(error: ImportError, extra: str = "torch") -> BackendError:

@@ -57,7 +57,7 @@ def load_ct2(found: Located, settings: Settings) -> Loaded:
     settings_of = (read_json(generation, str(found.base)) if generation.is_file() else {}, config)
     ends = eos_ids(*(values.get("eos_token_id") for values in settings_of), tokenizer.eos_token_id)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-    notes.append(f"engine ct2: CTranslate2 in {dtype}, {threads} batches at a time on the processor")
+    notes.append(f"engine ct2: CTranslate2 in {dtype}, threads: {threads}")
     context = int(config.get("max_position_embeddings", 2048))
     quant = "int8" if dtype == "int8" else "none"
     return Loaded(model, tokenizer, _Place(), dtype, quant, weights, ends, pad_id, context, config["vocab_size"], notes)
