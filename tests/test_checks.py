@@ -4,8 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from batchtrans.checks import judge, repair
+from batchtrans.checks import judge, repair, repeated
 
 C = frozenset({"c-format"})
 PY = frozenset({"python-format"})
@@ -114,6 +116,10 @@ def test_a_relaxed_form_may_drop_the_number_but_not_invent_one() -> None:
         ("_Open", "Abrir", "accelerator"),
         ("Save &As", "&Guardar &como", "accelerator"),
         ("Go", "Vaya usted de inmediato y sin demora alguna al lugar señalado", "length"),
+        ("Open it in YouTube", "Abrirlo en el tubo", "names"),
+        ("Open it in the tube", "Abrirlo en YouTube", "names"),
+        ("Costs nothing", "Cuesta 3 euros", "numbers"),
+        ("Sit down", "Siéntese (la la)", "doubled"),
     ],
 )
 def test_doubts_are_soft(source: str, target: str, code: str) -> None:
@@ -125,6 +131,60 @@ def test_names_may_stay_and_numbers_may_change_their_separators() -> None:
     assert not codes("PostgreSQL", "PostgreSQL")
     assert not codes("It costs 1,024.5 euros", "Cuesta 1.024,5 euros")
     assert not codes("_Open", "_Abrir") and not codes("Find && &replace", "Buscar && &cambiar")
+
+
+def test_names_count_once_and_not_within_placeholders() -> None:
+    assert not codes("GitHub and GitHub", "GitHub y eso")
+    assert "names" not in codes("See https://gitHub.example", "Vea https://gitHub.example")
+    assert "names" not in codes("PAYMENT of McDonald", "PAGO de McDonald")
+
+
+def test_a_text_in_few_characters_is_not_too_short() -> None:
+    source = "The file could not be opened because it is not there any more, or was never there at all."
+    assert "length" not in codes(source, "无法打开该文件，因为它已不存在，或者从未存在过。")
+    assert "length" in codes(source, "No se abre.")
+
+
+def test_a_text_that_stayed_in_its_language_is_doubted() -> None:
+    asked: list[str] = []
+
+    def foreign(text: str) -> bool:
+        asked.append(text)
+        return True
+
+    source, stayed = "The file could not be opened.", "The file was not opened."
+    assert {p.code for p in judge(source, stayed, foreign=foreign)} == {"language"}
+    assert not judge(source, "No se abrió el archivo: año.", foreign=foreign)[1:] and asked == [stayed]
+    assert [p.code for p in judge("Él no abre.", "Él no abre más.", foreign=foreign)] == ["language"]
+    assert not judge(source, stayed, foreign=foreign, soft=False)
+
+
+def by_definition(text: str) -> bool:
+    """What ``repeated`` says, looked for in every place."""
+    words = text.lower().split()
+    runs = [tuple(words[at : at + 4]) for at in range(len(words) - 3)]
+    stretches = any(
+        text[at : at + size] * 4 == text[at : at + 4 * size]
+        for size in range(4, 41)
+        for at in range(len(text) - 4 * size + 1)
+    )
+    return stretches or any(runs.count(run) >= 3 for run in runs)
+
+
+@settings(max_examples=300)
+@given(
+    st.text("ab ", max_size=60)
+    | st.builds(
+        lambda before, unit, times, cut, after: before + (unit * times)[: len(unit) * times - cut] + after,
+        st.text("abc ", max_size=20),
+        st.text("abcd ", min_size=1, max_size=44),
+        st.integers(2, 6),
+        st.integers(0, 4),
+        st.text("abc ", max_size=20),
+    )
+)
+def test_repetition_is_found_wherever_it_is(text: str) -> None:
+    assert repeated(text) == by_definition(text)
 
 
 @pytest.mark.parametrize(

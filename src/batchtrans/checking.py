@@ -21,7 +21,8 @@ from .alignment import WRITTEN, AlignmentRecord, Run, forms_of, is_log, read_gro
 from .errors import FormatError, UsageError
 from .findings import ERROR, RULES, WARNING, Checked, Finding, as_json, as_line, as_sarif
 from .forms import form_sources
-from .pairs import Unit, declared_language, is_readable, read_units
+from .languages import foreign_judge
+from .pairs import declared_language, is_readable, read_units
 from .plugins import Registry, registry, resolve
 from .running import assignment
 from .textio import AtomicFile
@@ -146,6 +147,7 @@ class Checker:
         self.request = request
         self.checked: list[Checked] = []
         self._found = found
+        self._judges: dict[str, judges.Foreign | None] = {}
         self._further = [resolve(declared) for declared in found.checks.values()]
 
     def check(self, path: Path) -> Iterator[Finding]:
@@ -176,8 +178,15 @@ class Checker:
             return self._pairs(path, columns, left_out)
         return self._document(path, left_out)
 
-    def _judged(self, source: str, target: str, flags: frozenset[str], **options: Any) -> list[Problem]:
-        return judges.judge(source, target, flags, further=self._further, **options)
+    def _judged(self, language: str, source: str, target: str, flags: frozenset[str], **options: Any) -> list[Problem]:
+        foreign = None if language == UNKNOWN else self._foreign(language)
+        return judges.judge(source, target, flags, further=self._further, foreign=foreign, **options)
+
+    def _foreign(self, language: str) -> judges.Foreign | None:
+        """What tells whether a text is in the source's language and not in this one; the same for all files."""
+        if language not in self._judges:
+            self._judges[language] = foreign_judge(self.request.source_lang, language)
+        return self._judges[language]
 
     # Logs
 
@@ -197,7 +206,8 @@ class Checker:
                 for number, (source, target) in enumerate(texts):
                     form = number if first.form is not None else None
                     # A log does not say how many numbers select a form: each may leave its number out.
-                    problems = self._judged(source, target, frozenset(first.flags), relaxed=first.forms > 1)
+                    flags, relaxed = frozenset(first.flags), first.forms > 1
+                    problems = self._judged(run.header["to"], source, target, flags, relaxed=relaxed)
                     yield from _findings(path, line, first.segment, form, problems)
 
     # Pairs
@@ -223,11 +233,8 @@ class Checker:
         )
         for number, unit in enumerate(units, 1):
             left_out["segments"] += 1
-            yield from self._unit(path, unit, number)
-
-    def _unit(self, path: Path, unit: Unit, number: int) -> Iterator[Finding]:
-        problems = self._judged(unit.sources[0], unit.targets[0], unit.flags)
-        yield from _findings(path, max(unit.line, 1), unit.id or str(number), None, problems)
+            problems = self._judged(target_lang, unit.sources[0], unit.targets[0], unit.flags)
+            yield from _findings(path, max(unit.line, 1), unit.id or str(number), None, problems)
 
     # Documents
 
@@ -289,9 +296,9 @@ class Checker:
             yield from _findings(path, document.target_lines(segment)[-1], segment.id, None, [problem])
             return
         relaxed = (False,) if plural is None else document.relaxed(segment)
-        lines: tuple[int, ...] = ()
+        language, lines = document.target_lang, tuple[int, ...]()
         for number, (source, target, loose) in enumerate(zip(sources, segment.target, relaxed, strict=True)):
-            problems = self._judged(source, target, segment.flags, relaxed=loose, against=plural)
+            problems = self._judged(language, source, target, segment.flags, relaxed=loose, against=plural)
             if problems := [problem for problem in problems if _IGNORE + problem.code not in segment.flags]:
                 lines = lines or document.target_lines(segment)
                 yield from _findings(path, lines[number], segment.id, None if plural is None else number, problems)

@@ -16,13 +16,23 @@ from .protect import Span, find, has_words
 from .syntaxes.prose import access_key
 from .types import Problem
 
-__all__ = ["Check", "compare_placeholders", "judge", "judge_form", "may_leave_out", "repair", "repeated"]
+__all__ = ["Check", "Foreign", "compare_placeholders", "judge", "judge_form", "may_leave_out", "repair", "repeated"]
 
 Check = Callable[[str, str, frozenset[str]], Iterable[Problem]]
 
+Foreign = Callable[[str], bool]
+
 _WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f]\d+)*")
-_END = re.compile(r"(\.\.\.|[.!?:;…])[\s\"'»”)]*$")
+_NOT_DIGIT = re.compile(r"\D")
+#: What is in names that every language writes the same: PostgreSQL, YouTube, iPhone.
+_INNER_CAPITAL = re.compile("[a-zà-öø-ÿ][A-ZÀ-ÖØ-Þ]")
+_DOUBLED = re.compile(r"\b([^\W\d_]{2,})\s+\1\b", re.IGNORECASE)
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
+_ACCENTED = re.compile(r"[^\W\d_\x00-\x7f]")
+#: Writing systems that need about a third of the characters.
+_DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
+_CLOSING = " \t\n\r\f\v\"'»”)"
 _END_FAMILY = {"...": "…", "…": "…", "。": ".", "！": "!", "？": "?", "：": ":", "；": ";", "؟": "?", "।": "."}
 
 
@@ -34,19 +44,31 @@ def judge(
     relaxed: bool = False,
     further: Sequence[Check] = (),
     against: str | None = None,
+    foreign: Foreign | None = None,
+    soft: bool = True,
 ) -> list[Problem]:
     """Everything that the judges find in ``target`` as a translation of ``source``, hard problems first.
 
     ``relaxed`` lets a plural form leave out directives of its source (see :meth:`Document.relaxed`). ``further`` are
     checks from plugins. ``against`` is the text whose directives count where it is not the source: msgid_plural, with
-    which gettext compares every form.
+    which gettext compares every form. ``foreign`` tells whether a text is in the source's language, see
+    :mod:`.languages`. Without ``soft`` our own judges look for hard problems only.
     """
     ours, theirs = find(source, flags), find(target, flags)
     problems = list(_hard(source, target, flags, relaxed, ours, theirs, against))
     for check in further:
         problems.extend(check(source, target, flags))
-    problems.extend(_soft(source, target, ours, theirs))
-    return sorted(problems, key=lambda problem: not problem.hard)
+    if soft:
+        problems.extend(_soft(source, target, ours, theirs))
+        if foreign is not None and _is_in_doubt(source, target) and foreign(target):
+            problems.append(Problem("language", "the translation seems to be in the source's language"))
+    return sorted(problems, key=lambda problem: not problem.hard) if problems else problems
+
+
+def _is_in_doubt(source: str, target: str) -> bool:
+    """Whether it takes a closer look to see that a text is not in its source's language. Accents that the source has
+    none of settle that, which is so for most texts and a hundred times as quick."""
+    return not source.isascii() or not _ACCENTED.search(target)
 
 
 def _hard(
@@ -64,16 +86,12 @@ def _hard(
     for name, edge in (("begin", slice(0, 1)), ("end", slice(-1, None))):
         if (source[edge] == "\n") != (target[edge] == "\n"):
             yield Problem("newlines", f"one of source and translation {name}s with a newline, the other not", hard=True)
-    if strange := sorted({f"U+{ord(c):04X}" for c in target if _is_control(c) and c not in source}):
+    if strange := sorted({f"U+{ord(c):04X}" for c in _CONTROL.findall(target) if c not in source}):
         yield Problem("control", f"control characters {', '.join(strange)}", hard=True)
     formats = syntaxes.chosen(source, flags)
     yield from compare_formats(source if against is None else against, target, formats, relaxed)
-    yield from compare_others(ours, source, theirs, target, formats)
-
-
-def _is_control(character: str) -> bool:
-    code = ord(character)
-    return (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xE000 <= code <= 0xF8FF or code == 0xFFFD
+    if ours or theirs:
+        yield from compare_others(ours, source, theirs, target, formats)
 
 
 def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -> Iterator[Problem]:
@@ -82,52 +100,111 @@ def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -
 
 
 def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]) -> Iterator[Problem]:
-    words = _WORD.findall(source)
-    if source == target and has_words(source, ours) and sum(word.islower() for word in words) >= 2:
-        yield Problem("unchanged", "the translation is the source")
+    if source == target:
+        if has_words(source, ours) and sum(word.islower() for word in _WORD.findall(source)) >= 2:
+            yield Problem("unchanged", "the translation is the source")
+        return  # nothing below can differ
     mark, other = _end_mark(source), _end_mark(target)
     if mark != other:
         yield Problem("end", f"the source ends in {mark or 'no mark'!r}, the translation in {other or 'no mark'!r}")
-    code = [
-        Counter(text[span.start : span.end] for span in spans if span.kind == "code")
-        for text, spans in ((source, ours), (target, theirs))
-    ]
-    if code[0] != code[1]:
-        yield Problem("code", f"code differs: {listed((code[0] - code[1] or code[1] - code[0]).elements())}")
-    if (lost := _numbers(source) - _numbers(target)) or (lost := _numbers(target) - _numbers(source)):
-        yield Problem("numbers", f"numbers differ: {listed(lost)}")
+    if (ours or theirs) and (code := _differing_code(source, target, ours, theirs)):
+        yield Problem("code", f"code differs: {code}")
+    if numbers := _changed(_numbers(source), _numbers(target)):
+        yield Problem("numbers", f"numbers {numbers}")
+    if names := _changed(_names(source, ours), _names(target, theirs)):
+        yield Problem("names", f"names {names}")
     if (sign := access_key(source)) and target.replace(sign * 2, "").count(sign) != 1:
         yield Problem("accelerator", f"the source marks one key with {sign!r}, the translation none or several")
     if (pair := _doubled(target)) and not _doubled(source):
         yield Problem("doubled", f"a word is doubled: {pair}")
     if repeated(target) and not repeated(source):
         yield Problem("repetition", "the translation repeats itself")
-    if len(target) > 3 * len(source) + 20 or len(source) > 3 * len(target) + 20:
+    long, short = sorted((_breadth(source), _breadth(target)), reverse=True)
+    if long > 2 * short + 20:
         yield Problem("length", f"{len(target)} characters for {len(source)}")
 
 
+def _differing_code(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]) -> str:
+    one, other = (
+        Counter(text[span.start : span.end] for span in spans if span.kind == "code")
+        for text, spans in ((source, ours), (target, theirs))
+    )
+    return "" if one == other else listed((one - other or other - one).elements())
+
+
 def _end_mark(text: str) -> str:
-    match = _END.search(text.rstrip())
-    mark = match.group(1) if match else text.rstrip()[-1:]
+    text = text.rstrip().rstrip(_CLOSING)
+    mark = "…" if text.endswith("...") else text[-1:]
     mark = _END_FAMILY.get(mark, mark)
     return mark if mark in {"…", ".", "!", "?", ":", ";"} else ""
 
 
+def _changed(ours: Counter[str], theirs: Counter[str]) -> str:
+    """What was lost of ours, or else what is new in theirs, in words; empty if nothing."""
+    if ours == theirs:
+        return ""
+    lost = ours - theirs
+    return f"lost: {listed(lost)}" if lost else f"invented: {listed(theirs - ours)}"
+
+
 def _numbers(text: str) -> Counter[str]:
     """Digit groups with the separators taken out: ``1,024.5`` and ``1.024,5`` are the same number here."""
-    return Counter(re.sub(r"\D", "", number) for number in _NUMBER.findall(text))
+    return Counter(_NOT_DIGIT.sub("", number) for number in _NUMBER.findall(text))
+
+
+def _names(text: str, spans: Sequence[Span]) -> Counter[str]:
+    """The words with a capital inside, each once, but for those within placeholders."""
+    if not _INNER_CAPITAL.search(text):
+        return Counter()
+    words = (word for word in _WORD.finditer(text) if _INNER_CAPITAL.search(word[0]))
+    return Counter({word[0] for word in words if not any(span.start <= word.start() < span.end for span in spans)})
+
+
+def _breadth(text: str) -> int:
+    """The length of a text in characters of an alphabet."""
+    return len(text) if text.isascii() else len(text) + 2 * len(_DENSE.findall(text))
 
 
 def _doubled(text: str) -> str:
-    match = re.search(r"\b([^\W\d_]{2,})\s+\1\b", text, re.IGNORECASE)
+    words = _WORD.findall(text.lower())
+    if not any(map(str.__eq__, words, words[1:])):  # the search goes through the text once for each of its words
+        return ""
+    match = _DOUBLED.search(text)
     return match.group(0) if match else ""
 
 
+#: Four equal stretches of this many characters make a repetition. Of those stretches' beginnings one in so many
+#: is looked at: the run of equal characters at their distance is longer than that.
+_PERIODS = (4, 40)
+_STEP = 3 * _PERIODS[0] - 4 + 1
+
+
 def repeated(text: str) -> bool:
-    """Whether a run of four words, or a run of eight characters back to back, comes again and again."""
+    """Whether four words in a row come three times, or four equal stretches of 4 to 40 characters back to back."""
     words = text.lower().split()
-    runs = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-    return any(count >= 3 for count in runs.values()) or bool(re.search(r"(.{4,40}?)\1{3}", text))
+    if len(words) - len(set(words)) >= 5:  # three times the same four words, even overlapping, leave five to spare
+        runs = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+        if any(count >= 3 for count in runs.values()):
+            return True
+    least, most = _PERIODS
+    for start in range(0, len(text) - 2 * least + 1, _STEP):
+        piece = text[start : start + least]
+        found = text.find(piece, start + 1, start + most + least)
+        while found >= 0:
+            if least <= found - start and _run(text, start, found - start) >= 3 * (found - start):
+                return True
+            found = text.find(piece, found + 1, start + most + least)
+    return False
+
+
+def _run(text: str, start: int, distance: int) -> int:
+    """How many characters in a row, that at ``start`` among them, are equal to those at this distance behind them."""
+    first, last = start, start
+    while first > 0 and text[first - 1] == text[first - 1 + distance]:
+        first -= 1
+    while last + distance < len(text) and text[last] == text[last + distance]:
+        last += 1
+    return last - first
 
 
 def repair(source: str, target: str) -> str:

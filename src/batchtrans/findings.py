@@ -37,12 +37,14 @@ RULES: Mapping[str, Rule] = {
     "control": Rule(ERROR, "Control characters that the source does not have."),
     "unchanged": Rule(WARNING, "The translation is the source."),
     "end": Rule(WARNING, "The translation has another end mark."),
-    "numbers": Rule(WARNING, "Numbers differ."),
+    "numbers": Rule(WARNING, "Numbers were lost or invented."),
+    "names": Rule(WARNING, "Names with a capital inside, as in YouTube, were lost or invented."),
+    "language": Rule(WARNING, "The translation seems to be in the source's language."),
     "code": Rule(WARNING, "Another name stands in backquotes."),
     "accelerator": Rule(WARNING, "The source marks one access key, the translation none or several."),
     "doubled": Rule(WARNING, "A word stands twice in a row."),
     "repetition": Rule(WARNING, "The translation repeats itself."),
-    "length": Rule(WARNING, "The translation is much longer or shorter than the source."),
+    "length": Rule(WARNING, "The translation is more than twice as long as the source, or less than half."),
     "untranslated": Rule(WARNING, "An entry has no translation; reported only if asked for."),
 }
 

@@ -93,12 +93,16 @@ _Fields = dict[str, Any]
 
 
 class Ladder:
-    """Asks through a scheduler, judges with the built-in checks and ``further`` ones."""
+    """Asks through a scheduler, judges with the built-in checks and ``further`` ones; ``foreign`` tells whether a text
+    is in the source's language."""
 
-    def __init__(self, scheduler: Scheduler, further: Sequence[judges.Check] = ()) -> None:
+    def __init__(
+        self, scheduler: Scheduler, further: Sequence[judges.Check] = (), foreign: judges.Foreign | None = None
+    ) -> None:
         self._scheduler = scheduler
         self._backend = scheduler.backend
         self._further = further
+        self._foreign = foreign
 
     def climb(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Every unit exactly once, when its parts are done or nothing is left to try; in lists fit to be logged."""
@@ -242,7 +246,9 @@ class Ladder:
         better = judges.repair(part.cut.core, text)
         part.repaired = better != text
         relaxed = item.form.relaxed and item.whole
-        part.problems = judges.judge(part.cut.core, better, item.flags, relaxed=relaxed, further=self._further)
+        part.problems = judges.judge(
+            part.cut.core, better, item.flags, relaxed=relaxed, further=self._further, foreign=self._foreign
+        )
         if not any(problem.hard for problem in part.problems):
             part.target, part.done = part.cut.put_back(better), True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from . import syntaxes
@@ -17,6 +18,7 @@ from .types import MASK_BASE
 
 #: How many masks there are; what a text has beyond them stays unmasked.
 MOST_MASKS = 0xF8FF - MASK_BASE + 1
+_MASK = re.compile(f"[{chr(MASK_BASE)}-\uf8ff]")
 
 
 class Span(NamedTuple):
@@ -40,6 +42,11 @@ def find(text: str, flags: frozenset[str] = frozenset()) -> list[Span]:
 
     ``flags`` are gettext's and choose the syntaxes, see :mod:`.syntaxes`; without any only unmistakable shapes count.
     """
+    return list(_found(text, flags))
+
+
+@lru_cache(maxsize=256)  # a text is looked at when it is copied, masked, numbered and judged
+def _found(text: str, flags: frozenset[str]) -> tuple[Span, ...]:
     formats = syntaxes.chosen(text, flags)
     declared = bool(formats) or any(flag.endswith("-format") for flag in flags)
     spans = [Span(*found) for found in prose.find(text, declared)]
@@ -50,7 +57,7 @@ def find(text: str, flags: frozenset[str] = frozenset()) -> list[Span]:
             for directive in syntaxes.parse(text, flag).directives
         ]
         spans = _disjoint(spans)
-    return spans
+    return tuple(spans)
 
 
 def _disjoint(spans: list[Span]) -> list[Span]:
@@ -83,7 +90,7 @@ def unmask(text: str, placeholders: Sequence[str]) -> str:
 
 def masks_in(text: str) -> list[int]:
     """The numbers of the masks in ``text``, in order of appearance."""
-    return [ord(character) - MASK_BASE for character in text if MASK_BASE <= ord(character) <= 0xF8FF]
+    return [] if text.isascii() else [ord(mask) - MASK_BASE for mask in _MASK.findall(text)]
 
 
 def renumber(text: str) -> tuple[str, list[int]]:

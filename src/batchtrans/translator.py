@@ -14,6 +14,7 @@ from . import parts as cutting
 from .alignment import WRITTEN, AlignmentRecord
 from .forms import form_sources
 from .ladder import Climber, Form, Ladder, Unit
+from .languages import foreign_judge
 from .memory import Known, Memory
 from .scheduler import Scheduler
 from .types import Backend, Document, Request, Result, Segment, State
@@ -59,7 +60,8 @@ class Translator:
         self._document = document
         self._backend = backend
         self._scheduler = Scheduler(backend) if backend else None
-        self._ladder = Ladder(self._scheduler, checks) if self._scheduler else None
+        foreign = foreign_judge(document.source_lang, document.target_lang)
+        self._ladder = Ladder(self._scheduler, checks, foreign) if self._scheduler else None
         self._memory = memory
         self._selected = REDO[redo]
         self._mark = mark
@@ -115,7 +117,7 @@ class Translator:
             problem.hard
             for source, target, loose in zip(sources, targets, relaxed, strict=True)
             for problem in judges.judge(
-                source, target, segment.flags, relaxed=loose, further=self._further, against=plural
+                source, target, segment.flags, relaxed=loose, further=self._further, against=plural, soft=False
             )
         )
 
@@ -218,7 +220,7 @@ class Translator:
     def _whole_problem(self, unit: Unit, targets: tuple[str, ...]) -> str:
         for form, target in zip(unit.forms, targets, strict=True):
             if len(form.parts) > 1:
-                problems = judges.judge(form.source, target, unit.segment.flags, relaxed=form.relaxed)
+                problems = judges.judge(form.source, target, unit.segment.flags, relaxed=form.relaxed, soft=False)
                 if hard := next((problem for problem in problems if problem.hard), None):
                     return hard.message
         return self._form_problem(unit.segment, targets) or self._document.problem(unit.segment, targets) or ""

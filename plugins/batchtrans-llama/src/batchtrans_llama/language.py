@@ -1,105 +1,15 @@
-"""In which language a text is: whether a translation stayed in the source's, and whether a file is the right one.
-
-py3langid decides, and only what it is sure of counts. Its model is loaded at the first question.
-"""
+"""Whether pairs are in the languages that they are said to be in. How a language is told is the core's affair."""
 
 from __future__ import annotations
 
-import copy
-import re
-from collections.abc import Iterable, Sequence
-from functools import cache, cached_property
-from itertools import islice
-from typing import Any
+from collections.abc import Sequence
 
 from batchtrans import UsageError
-from batchtrans.protect import find
+from batchtrans.languages import SAMPLE, LanguageJudge, are_alike, label
 
 from .data.read import Pair
 
-#: A shorter text is not judged.
-LEAST_WORDS = 5
-#: So many words of it must be no names: as many as may be in capitals.
-_LEAST_SMALL = 3
-#: The probability from which py3langid is believed. Of 5,512 human English-Spanish pairs (login.gov, Tatoeba) it takes
-#: no Spanish side for English then, and 99.5 % of the English sides.
-_SURE = 0.9
-#: So many texts and words make a sample of a file. Of 2,800 samples of 10 or 50 texts from 70 sources, labels and
-#: place names too, none was taken for another language with the probability above.
-_SAMPLE, _SAMPLE_WORDS = 50, 20
-#: Languages too near to one another for a verdict.
-_ALIKE = ({"hr", "bs", "sr"}, {"no", "nn"}, {"id", "ms"}, {"zh", "yue", "wuu"})
-_LABELS = {"nb": "no", "iw": "he", "in": "id", "fil": "tl"}
-#: A word, or a character of a script that is written without blanks between words.
-_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|[^\W\d_]+")
-
-
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-@cache
-def _label(code: str) -> str:
-    """What py3langid calls a language; empty for one that it does not know."""
-    base = re.split(r"[-_.@]", code)[0].lower()
-    label = _LABELS.get(base, base)
-    return label if label in _identifier().labels else ""
-
-
-class LanguageJudge:
-    """Tells source and target language apart. Threads may share one."""
-
-    def __init__(self, source_lang: str, target_lang: str) -> None:
-        self._source_lang = source_lang
-        self._target_lang = target_lang
-
-    @cached_property
-    def _between(self) -> Any:
-        """An identifier of the two languages alone; ``None`` if they cannot be told apart."""
-        source, target = _label(self._source_lang), _label(self._target_lang)
-        if not source or not target or _are_alike(source, target):
-            return None
-        identifier = copy.copy(_identifier())
-        identifier.set_languages([source, target])
-        return identifier
-
-    def looks_foreign(self, text: str) -> bool:
-        """Whether a translation is recognisably in the source's language.
-
-        Placeholders, tags and addresses are not looked at; a text of less than :data:`LEAST_WORDS` other words, or
-        almost all in capitals as names are, is not judged.
-        """
-        plain = _plain(text)
-        words = _WORD.findall(plain)
-        if len(words) < LEAST_WORDS or sum(word == word.lower() for word in words) < _LEAST_SMALL:
-            return False
-        if self._between is None:
-            return False
-        label, probability = self._between.classify(plain)
-        return bool(label == _label(self._source_lang) and probability > _SURE)
-
-    @staticmethod
-    def language_of(texts: Iterable[str]) -> str:
-        """The language of up to 50 texts as ISO 639 code; empty where that is not clear."""
-        sample = "\n".join(_plain(text) for text in islice(texts, _SAMPLE))
-        if len(_WORD.findall(sample)) < _SAMPLE_WORDS:
-            return ""
-        label, probability = _identifier().classify(sample)
-        return str(label) if probability > _SURE else ""
-
-
-def _plain(text: str) -> str:
-    """The text with a blank for each placeholder, tag and address."""
-    for span in reversed(find(text)):
-        text = f"{text[: span.start]} {text[span.end :]}"
-    return text
-
-
-def _are_alike(one: str, other: str) -> bool:
-    return one == other or any({one, other} <= group for group in _ALIKE)
+__all__ = ["LanguageJudge", "check_language"]
 
 
 def check_language(pairs: Sequence[Pair], source_lang: str, target_lang: str) -> None:
@@ -107,12 +17,12 @@ def check_language(pairs: Sequence[Pair], source_lang: str, target_lang: str) ->
 
     :raises UsageError: where they are clearly in another one.
     """
-    wanted = _label(target_lang)
-    step = max(1, len(pairs) // _SAMPLE)
+    wanted = label(target_lang)
+    step = max(1, len(pairs) // SAMPLE)
     found = LanguageJudge.language_of(pair.target for pair in pairs[::step])
-    if not wanted or not found or _are_alike(found, wanted):
+    if not wanted or not found or are_alike(found, wanted):
         return
-    is_source = _are_alike(found, _label(source_lang) or "?")
+    is_source = are_alike(found, label(source_lang) or "?")
     raise UsageError(
         f"the translations are in the language {found!r}, not {target_lang!r}",
         "Swap --from and --to, or give --force to go on."
