@@ -43,6 +43,7 @@ def of_llama(command: str) -> Any:
         ["--version"],
         ["run", "--help"],
         ["check", "--help"],
+        ["calibrate", "--help"],
         ["plugins"],
         of_llama("eval"),
         of_llama("train"),

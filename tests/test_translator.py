@@ -22,6 +22,7 @@ from batchtrans import (
     State,
 )
 from batchtrans.forms import form_sources
+from batchtrans.marking import Marking
 from batchtrans.memory import Known, Memory
 from batchtrans.translator import Decision, Translator, decision_from_records
 
@@ -250,7 +251,7 @@ def test_redo_selects_states(redo: str, expected: set[State]) -> None:
 )
 def test_mark_says_what_becomes_fuzzy(mark: str, doubtful: bool, state: State) -> None:
     text = "Cuesta 24 euros" if doubtful else "Cuesta 42 euros"
-    decision, _ = decide(segment("It costs 42 euros"), lambda request: text, mark=mark)
+    decision, _ = decide(segment("It costs 42 euros"), lambda request: text, marking=Marking(mark))
     assert decision.state is state
     assert ("numbers" in decision.records[0].checks) == doubtful
 

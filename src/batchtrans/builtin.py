@@ -67,6 +67,7 @@ def batchtrans_commands() -> Iterable[Declared]:
         Declared("run", "batchtrans.cli:run", "Translate files."),
         Declared("replay", "batchtrans.cli:replay", "Write an output again from its alignment log."),
         Declared("check", "batchtrans.cli:check", "Judge the translations in files without a model."),
+        Declared("calibrate", "batchtrans.cli:calibrate", "Measure how sure a model's translations are."),
         Declared("plugins", "batchtrans.cli:plugins_command", "List what is installed."),
         Declared("doctor", "batchtrans.cli:doctor", "Say what this machine can run, and what is missing."),
     ]

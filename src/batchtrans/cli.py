@@ -111,6 +111,8 @@ _PATH = click.Path(path_type=Path)
               help="Which catalogue entries to translate: untranslated ones, fuzzy ones too, or all.")  # fmt: skip
 @click.option("--mark", type=click.Choice(["low", "all", "none"]), default="low", show_default=True,
               help="Which translations to mark fuzzy: doubtful ones, all, none.")  # fmt: skip
+@click.option("--max-error", "max_error", metavar="PERCENT",
+              help="With --mark low: mark so many that at most this share of the others is wrong, as 2%.")  # fmt: skip
 @click.option("--memory", type=_PATH, multiple=True, metavar="FILE",
               help="Known translations for equal source and context (log, .po, .tmx, .xliff, .csv, .jsonl); "
               "repeatable.")  # fmt: skip
@@ -174,6 +176,30 @@ def check(files: tuple[Path, ...], **given: Any) -> None:
     from .checking import check_command
 
     sys_exit(check_command(files, given))
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PAIRS...")
+@click.option("--to", "target_lang", required=True, metavar="LANG", help="Language of the translations.")
+@click.option("--from", "source_lang", default="en", show_default=True, metavar="LANG", help="Language of the sources.")
+@click.option("-o", "--output", type=_PATH, metavar="FILE", help="Where to write; default: beside the model.")
+@click.option("--left-out", type=click.Path(path_type=Path), multiple=True, metavar="PAIRS",
+              help="Pairs to report on, without fitting to any of them; repeatable.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N pairs of each file, spread over it.")
+@click.option("--backend", "backend_name", metavar="NAME", help="What translates; default: llama.")
+@click.option("--model", metavar="ID|DIR", help="Base model; default: the installed one for the languages.")
+@click.option("--adapter", metavar="DIR", help="QLoRA adapter for the base model.")
+@click.option("--device", metavar="D", help="cpu, cuda, cuda:1; default: the best there is.")
+@click.option("-O", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the backend.")
+def calibrate(**given: Any) -> None:
+    """Measure on PAIRS how sure a model's translations are, so that a run can mark the doubtful ones.
+
+    PAIRS are files with translations by people that the model was not trained on: tables, catalogues, TMX, XLIFF, JSON
+    Lines. One half of the texts is fitted to, the other tells what that is worth.
+    """
+    from .calibrating import calibrate_command
+
+    sys_exit(calibrate_command(given))
 
 
 @click.command("plugins")

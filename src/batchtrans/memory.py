@@ -18,12 +18,13 @@ from .pairs import Unit, read_units
 
 
 class Known(NamedTuple):
-    """A known translation: one text per plural form, where it came from (``memory``, ``duplicate``, ``copy``), and
-    whether the judges doubted it."""
+    """A known translation: one text per plural form, where it came from (``memory``, ``duplicate``, ``copy``), whether
+    the judges doubted it, and how sure the model was."""
 
     targets: tuple[str, ...]
     origin: str
     doubtful: bool = False
+    confidence: float | None = None
 
 
 class Memory:
@@ -33,26 +34,27 @@ class Memory:
         self._base = sqlite3.connect("")  # a temporary file that vanishes with the connection
         self._base.execute("PRAGMA journal_mode = OFF")
         self._base.execute(
-            "CREATE TABLE known (key BLOB PRIMARY KEY, targets TEXT, origin TEXT, doubtful INT) WITHOUT ROWID"
+            "CREATE TABLE known (key BLOB PRIMARY KEY, targets TEXT, origin TEXT, doubtful INT, confidence REAL)"
+            " WITHOUT ROWID"
         )
         self._base.execute("CREATE TABLE decided (segment TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, context: str, sources: tuple[str, ...], known: Known) -> None:
         self._base.execute(
-            "INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?)",
-            (_key(context, sources), json.dumps(known.targets), known.origin, known.doubtful),
+            "INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?, ?)",
+            (_key(context, sources), json.dumps(known.targets), *known[1:]),
         )
 
     def learn(self, units: Iterable[Unit], origin: str) -> None:
         """Add what files and logs hold."""
         for unit in units:
-            self.add(unit.context, unit.sources, Known(unit.targets, origin, unit.doubtful))
+            self.add(unit.context, unit.sources, Known(unit.targets, origin, unit.doubtful, unit.confidence))
 
     def find(self, context: str, sources: tuple[str, ...]) -> Known | None:
         row = self._base.execute(
-            "SELECT targets, origin, doubtful FROM known WHERE key = ?", (_key(context, sources),)
+            "SELECT targets, origin, doubtful, confidence FROM known WHERE key = ?", (_key(context, sources),)
         ).fetchone()
-        return Known(tuple(json.loads(row[0])), row[1], bool(row[2])) if row else None
+        return Known(tuple(json.loads(row[0])), row[1], bool(row[2]), row[3]) if row else None
 
     def settle(self, segment: str) -> None:
         """Remember that the run that is being resumed has decided this segment."""

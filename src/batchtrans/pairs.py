@@ -48,7 +48,7 @@ class Unit(NamedTuple):
     ``document`` names what the unit belongs to: its file and, after ``#``, the part of it that the format tells (the
     file of a catalogue entry's first reference, ``original`` in XLIFF, a column ``document``). ``flags`` are
     gettext's. ``doubtful`` is what a log's judges doubted. ``line`` is where the unit stands, and ``id`` what its file
-    calls it, if it does.
+    calls it, if it does. ``confidence`` is a log's.
     """
 
     context: str
@@ -59,6 +59,7 @@ class Unit(NamedTuple):
     doubtful: bool = False
     line: int = 0
     id: str = ""
+    confidence: float | None = None
 
 
 class _Job(NamedTuple):
@@ -162,7 +163,8 @@ def units_of_runs(
             if made or (found_done and first.state == State.DONE.value):
                 sources, targets = forms_of(group, "source"), forms_of(group)
                 flags = frozenset(first.flags)
-                yield Unit(first.context, sources, targets, str(path), flags, is_doubtful(group), first.line)
+                where, doubtful = (str(path), flags), is_doubtful(group)
+                yield Unit(first.context, sources, targets, *where, doubtful, first.line, "", first.confidence)
             elif skipped is not None:
                 skipped["fuzzy" if first.state == State.FUZZY.value else "untranslated"] += 1
 

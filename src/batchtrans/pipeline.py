@@ -22,6 +22,7 @@ from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, 
 from .checks import Check
 from .errors import BatchtransError, UsageError
 from .ladder import RUNGS
+from .marking import Marking
 from .memory import Memory, load_memory
 from .output import merge, splice, verify
 from .pairs import units_of_runs
@@ -47,6 +48,7 @@ class Settings:
     mark: str = "low"
     memory: tuple[Path, ...] = ()
     force: bool = False
+    max_error: float | None = None
 
     def open_options(self) -> OpenOptions:
         return OpenOptions(self.source_lang, self.target_lang, self.values, self.force)
@@ -59,6 +61,7 @@ class Settings:
             "values": {name: list(values) for name, values in sorted(self.values.items())},
             "memory": [sha256_file(path) for path in self.memory],
             "force": self.force,
+            **({} if self.max_error is None else {"max_error": self.max_error}),
         }
 
 
@@ -236,6 +239,8 @@ def run_job(
         return outcome
     backend = lazy.get() if found.selected else None
     header["backend"] = lazy.fingerprint if backend else {}
+    marking = Marking(settings.mark, backend.calibration, settings.max_error) if backend else Marking(settings.mark)
+    outcome.notes += [marking.note] if marking.note else []
     with closing(AlignmentLog(job.log)) as log, closing(Memory()) as memory:
         if log.history.torn:
             outcome.notes.append(f"{job.log}: dropped {log.history.torn} bytes that a killed run left unfinished")
@@ -246,7 +251,7 @@ def run_job(
         _remember(memory, settings, journal, header)
         changed = False
         if not journal.complete:
-            translator = Translator(document, backend, memory, redo=settings.redo, mark=settings.mark, checks=checks)
+            translator = Translator(document, backend, memory, redo=settings.redo, marking=marking, checks=checks)
             changed = _translate(document, translator, journal, memory, outcome, progress)
         if journal.resumed:  # what the killed run decided counts too
             changed = _recount(document, journal, outcome)

@@ -33,9 +33,9 @@ def run_command(given: Mapping[str, Any]) -> int:
     _warn(found)
     with ExitStack() as stack:
         jobs = _plan(given, found, stack)
-        backend_name = _backend_name(given["backend_name"], found)
+        chosen = backend_name(given["backend_name"], found)
         formats = {job.format: _format(job.format, found) for job in jobs}
-        values, backend_options = _options(given, found, list(formats), backend_name)
+        values, backend_options = _options(given, found, list(formats), chosen)
         settings = Settings(
             given["source_lang"],
             given["target_lang"],
@@ -44,6 +44,7 @@ def run_command(given: Mapping[str, Any]) -> int:
             given["mark"],
             given["memory"],
             given["force"],
+            _max_error(given["max_error"], given["mark"]),
         )
         outputs = {job.output.resolve() for job in jobs}
         for path in settings.memory:
@@ -56,7 +57,7 @@ def run_command(given: Mapping[str, Any]) -> int:
         if not (given["fresh"] or given["overwrite"]):
             planning.refuse_foreign_outputs(list(surveyed))
         lazy = LazyBackend(
-            lambda: _create_backend(backend_name, found, backend_options), settings.source_lang, settings.target_lang
+            lambda: create_backend(chosen, found, backend_options), settings.source_lang, settings.target_lang
         )
         stack.callback(lazy.stop)
         if given["fresh"]:
@@ -129,7 +130,12 @@ def _copy_to_stdout(path: Path) -> None:
     sys.stdout.buffer.flush()
 
 
-def _backend_name(name: str | None, found: Registry) -> str:
+def backend_name(name: str | None, found: Registry) -> str:
+    """The backend that was asked for, or the one that has models.
+
+    :raises BackendError: where nobody asked and it is not installed.
+    :raises UsageError: for a name that is none.
+    """
     if name is None and "llama" not in found.backends:
         raise BackendError(
             "no translation model is installed",
@@ -147,7 +153,8 @@ def _format(name: str, found: Registry) -> Format:
     return opener
 
 
-def _create_backend(name: str, found: Registry, options: Mapping[str, str]) -> Backend:
+def create_backend(name: str, found: Registry, options: Mapping[str, str]) -> Backend:
+    """A backend that is not started yet."""
     backend = resolve(found.backends[name])(options)
     assert isinstance(backend, Backend)
     return backend
@@ -190,6 +197,24 @@ def assignment(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"-O {text}: not of the form KEY=VALUE")
     return name, value
+
+
+def _max_error(text: str | None, mark: str) -> float | None:
+    """The share of errors that ``--max-error`` names: ``2%`` or ``0.02``.
+
+    :raises UsageError: for something else, or together with a ``--mark`` that leaves nothing to choose.
+    """
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise UsageError(f"--max-error takes a share between 0 and 100 %, not {text!r}", "Write 2% or 0.02.")
+    if mark != "low":
+        raise UsageError(f"--max-error chooses what to mark, --mark {mark} does not", "Leave one of them out.")
+    return share
 
 
 def _for_format(settings: Settings, declared: Declared) -> Settings:

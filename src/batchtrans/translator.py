@@ -15,6 +15,7 @@ from .alignment import WRITTEN, AlignmentRecord
 from .forms import form_sources
 from .ladder import Climber, Form, Ladder, Unit
 from .languages import foreign_judge
+from .marking import Marking
 from .memory import Known, Memory
 from .scheduler import Scheduler
 from .types import Backend, Document, Request, Result, Segment, State
@@ -54,7 +55,7 @@ class Translator:
         memory: Memory,
         *,
         redo: str = "new",
-        mark: str = "low",
+        marking: Marking | None = None,
         checks: Sequence[judges.Check] = (),
     ) -> None:
         self._document = document
@@ -64,7 +65,7 @@ class Translator:
         self._ladder = Ladder(self._scheduler, checks, foreign) if self._scheduler else None
         self._memory = memory
         self._selected = REDO[redo]
-        self._mark = mark
+        self._marking = marking or Marking()
         self._further = checks
 
     def selects(self, segment: Segment) -> bool:
@@ -142,13 +143,11 @@ class Translator:
         return Decision(segment, segment.target, segment.state, False, records)
 
     def _direct(self, segment: Segment, sources: tuple[str, ...], known: Known) -> Decision:
-        status = "fuzzy" if self._is_marked(known.doubtful) else "ok"
-        checks = ("known",) if known.doubtful else ()
-        records = _records(segment, sources, known.targets, status, known.origin, checks=checks)
+        doubtful = known.doubtful or self._marking.is_unsure(known.confidence)
+        status = "fuzzy" if self._marking.is_marked(doubtful) else "ok"
+        more = {"checks": ("known",) if doubtful else (), "confidence": known.confidence}
+        records = _records(segment, sources, known.targets, status, known.origin, **more)
         return Decision(segment, known.targets, _state(status), True, records)
-
-    def _is_marked(self, doubtful: bool) -> bool:
-        return self._mark == "all" or (self._mark == "low" and doubtful)
 
     # With a model
 
@@ -203,17 +202,19 @@ class Translator:
         targets = tuple(form.target for form in unit.forms)
         if not failed and (why := self._whole_problem(unit, targets)):
             failed = True
-        doubtful = any(part.rung or part.problems for _, part in unit.parts())
-        fuzzy = self._is_marked(doubtful)
         records = []
         for form in unit.forms:
             for index, part in enumerate(form.parts):
-                status = "repaired" if part.rung or part.repaired else "ok"
-                status = "failed" if failed else "fuzzy" if fuzzy else status
+                status = "failed" if failed else "repaired" if part.rung or part.repaired else "ok"
                 records.append(_part_record(segment, form, len(unit.forms), part, index, status, why if failed else ""))
         if failed:
             return Decision(segment, segment.target, segment.state, False, tuple(records))
-        known = Known(targets, "duplicate", doubtful)
+        records = self._marking.weigh(records)
+        doubtful = any(part.rung for _, part in unit.parts()) or any(record.checks for record in records)
+        fuzzy = self._marking.is_marked(doubtful)
+        if fuzzy:
+            records = [record._replace(status="fuzzy") for record in records]
+        known = Known(targets, "duplicate", doubtful, records[0].confidence)
         self._memory.add(segment.context, tuple(form.source for form in unit.forms), known)
         return Decision(segment, targets, State.FUZZY if fuzzy else State.DONE, True, tuple(records))
 

@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
 
 #: Placeholders travel to a backend as private-use characters from here on: mask ``i`` is ``chr(MASK_BASE + i)``.
 MASK_BASE = 0xE000
@@ -248,6 +251,8 @@ class Backend(ABC):
     ``batch_size`` bounds the requests of one :meth:`translate` call and ``batch_chars`` their padded size, longest
     source times number of requests. A backend that forms batches itself sets both so high that it gets whole windows,
     and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time.
+    ``calibration``, after :meth:`start`, turns the log-probabilities of results into a confidence, and comes from
+    ``calibration_file`` where there is such a file; what decides it belongs to the fingerprint, as ``calibration``.
 
     ``constrains`` says that it obeys :class:`Constraint`, and ``hypotheses`` how many different answers to a request it
     can give: what it cannot do, the ladder goes without. All of these are read after :meth:`start`.
@@ -260,6 +265,8 @@ class Backend(ABC):
     batch_size: int = 64
     batch_chars: int = 32_768
     portion: int | None = None
+    calibration: Calibration | None = None
+    calibration_file: Path | None = None
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self.options = options

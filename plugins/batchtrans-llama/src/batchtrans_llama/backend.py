@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from batchtrans import Backend, Constraint, Request, Result
+from batchtrans.calibration import FILE, load_calibration
 
 from .asking import BATCH, Answer, Asker
 from .engines import reference_model, start
@@ -67,6 +69,8 @@ class LlamaBackend(Backend):
         loaded, engine = start(found, settings)
         self._notes = [*found.notes, *loaded.notes]
         self._loaded = loaded
+        self.calibration_file = calibration_file(found)
+        self.calibration = load_calibration(self.calibration_file)
         pair = source_lang, target_lang
         reference = reference_model(found, settings, loaded, engine) if settings.eos else None
         self._asker = Asker(loaded, found.template, *pair, settings.length_cap, engine=engine, reference=reference)
@@ -116,6 +120,11 @@ class LlamaBackend(Backend):
             torch.cuda.empty_cache()
 
 
+def calibration_file(found: Located) -> Path:
+    """Where the calibration of a model with its adapter stands, if it has one."""
+    return (found.adapter.directory if found.adapter is not None else found.base) / FILE
+
+
 def located_fingerprint(found: Located, settings: Settings) -> dict[str, Any]:
     """What the files and options say, before a device is chosen; an option given by hand counts as it is."""
     given = {
@@ -124,6 +133,7 @@ def located_fingerprint(found: Located, settings: Settings) -> dict[str, Any]:
         "device": settings.device.partition(":")[0],
         "engine": settings.engine,
     }
+    calibration = load_calibration(calibration_file(found))
     return {
         "backend": "llama",
         "model": found.name,
@@ -134,6 +144,7 @@ def located_fingerprint(found: Located, settings: Settings) -> dict[str, Any]:
         "length_cap": str(settings.length_cap),
         **{name: value for name, value in given.items() if value != "auto"},
         **({} if settings.eos else {"eos": "off"}),
+        **({} if calibration is None else {"calibration": calibration.identity()}),
     }
 
 
