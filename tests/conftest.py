@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,20 +22,24 @@ Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Run ``batchtrans`` with these arguments in ``tmp_path``; ``plugins`` are directories put on the path."""
+    return partial(run_cli, tmp_path)
 
-    def run(
-        *arguments: str | Path, plugins: tuple[Path, ...] = (), stdin: bytes | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [sys.executable, "-m", "batchtrans", *map(str, arguments)],
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            env=plugin_environment(*plugins, **environment),
-            timeout=300,
-        )
 
-    return run
+def run_cli(
+    directory: Path,
+    *arguments: str | Path,
+    plugins: tuple[Path, ...] = (),
+    stdin: bytes | None = None,
+    **environment: str,
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "batchtrans", *map(str, arguments)],
+        cwd=directory,
+        input=stdin,
+        capture_output=True,
+        env=plugin_environment(*plugins, **environment),
+        timeout=300,
+    )
 
 
 def plugin_environment(*plugins: Path, **environment: str) -> dict[str, str]:
@@ -47,16 +52,17 @@ def plugin_environment(*plugins: Path, **environment: str) -> dict[str, str]:
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
     """Install a one-module distribution: its directory, to be passed to :func:`cli` as ``plugins``."""
 
-    def install(name: str, code: str) -> Path:
-        directory = tmp_path_factory.mktemp(name)
-        (directory / f"{name}.py").write_text(textwrap.dedent(code))
-        info = directory / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[batchtrans]\n{name} = {name}\n")
-        return directory
+    return lambda name, code: install(tmp_path_factory.mktemp(name), name, code)
 
-    return install
+
+def install(directory: Path, name: str, code: str) -> Path:
+    """Make a directory that holds this module as a distribution."""
+    (directory / f"{name}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    info = directory / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[batchtrans]\n{name} = {name}\n")
+    return directory
 
 
 @pytest.fixture(scope="session", autouse=True)

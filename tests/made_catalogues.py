@@ -55,7 +55,7 @@ DIRECTIVES = {
     "perl-format": ["%s", "%d", "%vd", "%_"],
     "php-format": ["%s", "%d", "%%", "%'*5d"],
     "python-brace-format": ["{0}", "{name}", "{{", "}}", "{count:d}", "{a!r}"],
-    "python-format": ["%s", "%d", "%r", "%%", "%(name)s"],
+    "python-format": ["%s", "%d", "%r", "%%"],
     "qt-format": ["%1", "%2", "%L3"],
     "qt-plural-format": ["%n", "%1"],
     "ruby-format": ["%s", "%<a>d", "%{b}", "%%"],
@@ -66,6 +66,8 @@ DIRECTIVES = {
     "tcl-format": ["%s", "%d", "%hd"],
     "ycp-format": ["%1", "%2"],
 }
+#: Python does not take named directives beside others.
+NAMED_IN_PYTHON = ["%(name)s", "%(count)d", "%(rest)r", "%%"]
 WORDS = [
     "the", "file", "could", "not", "be", "opened", "because", "this", "list", "is", "empty", "and", "quite", "long",
     "to", "read", "save", "cancel", "print", "window", "number",
@@ -73,11 +75,14 @@ WORDS = [
 
 
 def sentence(chance: random.Random, directives: Sequence[str]) -> str:
-    """A few words with these directives somewhere behind the first one."""
+    """A few words with these directives somewhere behind the first one, in their order."""
     words = [chance.choice(WORDS) for _ in range(chance.randrange(2, 7))]
-    for directive in directives:
-        words.insert(chance.randrange(1, len(words) + 1), directive)
-    return " ".join(words).capitalize() if not directives else " ".join(words)
+    if not directives:
+        return " ".join(words).capitalize()
+    places = sorted((chance.randrange(1, len(words) + 1) for _ in directives), reverse=True)
+    for place, directive in zip(places, reversed(directives), strict=True):
+        words.insert(place, directive)
+    return " ".join(words)
 
 
 def header(language: str) -> str:
@@ -98,8 +103,8 @@ def catalogue(language: str, seed: int, entries: int, plurals: float = 0.4, leas
     parts = [header(language)]
     for number in range(entries):
         flag = chance.choice(list(DIRECTIVES))
-        known = DIRECTIVES[flag]
-        directives = sorted(chance.sample(known, chance.randrange(least, len(known) + 1)))
+        known = NAMED_IN_PYTHON if flag == "python-format" and chance.random() < 0.5 else DIRECTIVES[flag]
+        directives = chance.sample(known, chance.randrange(least, len(known) + 1))
         lead, trail = chance.choice(["", "", "\\n"]), chance.choice(["", "", "\\n"])
         flags = [flag, "range: 0..2"] if chance.random() < 0.1 else [flag]
         lines = [f"#, {', '.join(flags)}"] if flag else []

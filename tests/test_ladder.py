@@ -166,7 +166,9 @@ def constraint_of(text: str, *flags: str) -> Constraint:
     [
         ("%s of %d", "c-format", ()),  # numbers are put in
         ("%s of %d", "python-format", ((0, 1),)),
-        ("%s of %s", "python-format", ()),
+        ("%s of %s", "python-format", ((0, 1),)),  # gettext would not notice
+        ("{} of {}", "python-brace-format", ((0, 1),)),
+        ("{1} of {0}", "python-brace-format", ()),
         ("%(a)s of %(b)d", "python-format", ()),
         ("{a} of {b}", "", ()),
         ("<b>%d files</b> open", "c-format", ((0, 2),)),

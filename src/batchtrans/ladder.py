@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 from . import checks as judges
 from . import parts as cutting
 from . import protect
+from .placeholders import compare_strictly
 from .scheduler import Batch, Scheduler
-from .types import Problem, Request, Result, Segment
+from .types import Constraint, Problem, Request, Result, Segment
 
 #: The rungs as the log names them, in order. The first one, the text with its placeholders masked, has no name.
 RUNGS = ("", "constrained", "n-best", "plain", "pieces")
 #: How many hypotheses are asked for where a backend has so many.
 HYPOTHESES = 4
+#: A part is one line; what a backend breaks anew, or indents, would show in the program.
+_BREAKS = frozenset("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _ENDLESS = "the translation did not come to an end"
 
 
@@ -38,6 +41,7 @@ class Climber:
     problems: list[Problem] = field(default_factory=list)
     result: Result | None = None
     batch: Batch | None = None
+    constraint: Constraint | None = None  # what it takes long to find out
     others: tuple[str, ...] = ()  # hypotheses that nobody has judged
     endless: Result | None = None  # an answer that obeyed its constraint and was cut at the length cap
 
@@ -170,6 +174,8 @@ class Ladder:
                 text = "".join(answers[place].target if isinstance(place, int) else place for place in row)
                 self._begin(item.part, _joined(text, asked), "pieces", "pieces")
                 self._judge(item, text)
+            elif asked:
+                item.part.tries += 1
         yield list(units)
 
     def _text(self, part: Climber) -> str:
@@ -182,8 +188,9 @@ class Ladder:
     def _fields(self, item: _Item) -> _Fields:
         """The request for a part with everything that can be asked of its answer."""
         constrained = self._backend.constrains and self._is_masked(item.part)
-        constraint = item.part.cut.constraint(item.flags, item.whole) if constrained else None
-        return {"source": self._text(item.part), "constraint": constraint}
+        if constrained and item.part.constraint is None:
+            item.part.constraint = item.part.cut.constraint(item.flags, item.whole)
+        return {"source": self._text(item.part), "constraint": item.part.constraint}
 
     def _send(
         self, todo: Sequence[_Item], rung: str, fields: Callable[[_Item], _Fields], *, alone: bool = False
@@ -236,12 +243,13 @@ class Ladder:
         cut = item.part.cut
         if sent != cut.text or not cut.placeholders:
             self._judge(item, text)
-        elif cut.has_masks_of(text):
-            self._judge(item, cut.unmask(text, item.flags, item.whole))
-        else:
+        elif not cut.has_masks_of(text):
             item.part.problems = [Problem("placeholders", "placeholders were lost, doubled or invented", hard=True)]
+        else:
+            answer = cut.unmask(text, item.flags, item.whole)
+            self._judge(item, answer, misplaced=cut.is_misplaced(text, answer, item.flags))
 
-    def _judge(self, item: _Item, text: str) -> None:
+    def _judge(self, item: _Item, text: str, *, misplaced: bool = False) -> None:
         part, text = item.part, text.strip()
         better = judges.repair(part.cut.core, text)
         part.repaired = better != text
@@ -249,6 +257,12 @@ class Ladder:
         part.problems = judges.judge(
             part.cut.core, better, item.flags, relaxed=relaxed, further=self._further, foreign=self._foreign
         )
+        part.problems[:0] = [
+            *compare_strictly(part.cut.core, better, item.flags),
+            *_breaks(part.cut.core, better),
+        ]
+        if misplaced:
+            part.problems.insert(0, Problem("placeholders", "in this order they show other arguments", hard=True))
         if not any(problem.hard for problem in part.problems):
             part.target, part.done = part.cut.put_back(better), True
 
@@ -265,6 +279,12 @@ def _pieces(part: Climber) -> Iterator[tuple[str, str]]:
             yield part.cut.text[position:index], part.cut.placeholders[protect.masks_in(character)[0]]
             position = index + 1
     yield part.cut.text[position:], ""
+
+
+def _breaks(source: str, target: str) -> Iterator[Problem]:
+    if more := _BREAKS.intersection(target).difference(source):
+        found = ", ".join(f"U+{ord(character):04X}" for character in sorted(more))
+        yield Problem("control", f"line breaks or tabs that the text does not have: {found}", hard=True)
 
 
 def _is_whole(answer: Result) -> bool:

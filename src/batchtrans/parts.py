@@ -57,17 +57,20 @@ class Part(NamedTuple):
         signs = SIGNS + "\t" + "".join(_QUOTES.get(flag, "") for flag in syntaxes.chosen(self.core, flags))
         without = "".join(sign for sign in signs if sign not in self.text)
         masks = [chr(MASK_BASE + number) for number in range(len(self.placeholders))]
+        spans = protect.find(self.core, flags)
 
         def right(changes: dict[str, str]) -> bool:
             answer = "".join(changes.get(character, character) for character in self.text)
-            return self._is_right(answer, flags, whole)
+            text = self.unmask(answer, flags, whole)
+            if self.is_misplaced(answer, text, flags):
+                return False
+            return not any(compare_placeholders(spans, self.core, protect.find(text, flags), text))
 
         return Constraint(_order(masks, right), without, _apart(masks, right))
 
-    def _is_right(self, answer: str, flags: frozenset[str], whole: bool) -> bool:
-        text = self.unmask(answer, flags, whole)
-        spans = protect.find(self.core, flags), protect.find(text, flags)
-        return not any(compare_placeholders(spans[0], self.core, spans[1], text))
+    def is_misplaced(self, answer: str, text: str, flags: frozenset[str]) -> bool:
+        """Whether placeholders of ``text``, which ``answer`` became, show other arguments than in the source."""
+        return protect.shows_other_arguments(self.core, text, flags, protect.masks_in(answer))
 
     def put_back(self, answer: str) -> str:
         """The unmasked one-line answer with the part's line breaks and edge blanks."""

@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from . import syntaxes
-from .protect import Span
+from .protect import Span, find
 from .types import Problem
 
+#: Characters of placeholders that a backend must not add, though a person might.
+_SIGNS = frozenset("%{}<>\\$~&")
+_NUMBER = re.compile(r"\d+[$:]|(?<=%)<(?=.)")
 #: What is kept while a text is translated, but may be called otherwise in a good translation.
 _NOT_COMPARED = ("code",)
 
@@ -68,6 +71,32 @@ def compare_others(
             yield Problem("placeholders", f"invented: {listed(invented.elements())}", hard=True)
         if kind == "tag" and are_nested(ours) and not are_nested(theirs):
             yield Problem("placeholders", "a tag is closed before it is opened, or within another one", hard=True)
+
+
+def compare_strictly(source: str, target: str, flags: frozenset[str]) -> Iterator[Problem]:
+    """What a person may do with placeholders and a backend may not: show one twice or in another way, drop one where
+    gettext lets it, write what would be one in another syntax. The cases of an ICU message are its language's own."""
+    counts, signs = [], []
+    formats = [flag for flag in syntaxes.chosen(source, flags) if flag != "icu-message-format"]
+    for text in (source, target):
+        spans = find(text, flags)
+        kinds = (span.kind for span in spans if not span.kind.endswith("-format") and span.kind not in _NOT_COMPARED)
+        directives = (_directive(text, found) for flag in formats for found in syntaxes.parse(text, flag).directives)
+        counts.append(Counter((*kinds, *directives)))
+        inside = Counter(character for span in spans for character in text[span.start : span.end])
+        signs.append(Counter(character for character in text if character in _SIGNS) - inside)
+    if more := counts[1] - counts[0]:
+        yield Problem("placeholders", f"too many: {listed(more.elements())}", hard=True)
+    if less := counts[0] - counts[1]:
+        yield Problem("placeholders", f"too few: {listed(less.elements())}", hard=True)
+    if invented := signs[1] - signs[0]:
+        yield Problem("placeholders", f"characters of placeholders: {listed(invented.elements())}", hard=True)
+
+
+def _directive(text: str, found: syntaxes.Directive) -> str:
+    """A directive without its number, and what it shows."""
+    keys = ",".join(str(argument.key) for argument in found.arguments)
+    return f"{_NUMBER.sub('', text[found.start : found.end])} ({keys})"
 
 
 def _texts(spans: Iterable[Span], text: str, formats: Sequence[str]) -> dict[str, list[str]]:

@@ -122,6 +122,34 @@ def number_directives(text: str, flags: frozenset[str], order: Sequence[int]) ->
     return None
 
 
+def shows_other_arguments(text: str, target: str, flags: frozenset[str], order: Sequence[int]) -> bool:
+    """Whether a directive that changed its place in ``target`` shows another argument there than in ``text``, as ``%s``
+    does where it cannot have a number. ``order`` is as for :func:`number_directives`."""
+    spans, moved = find(text, flags), find(target, flags)
+    if len(moved) != len(spans):
+        return False  # then more is wrong with it
+    for flag in syntaxes.chosen(text, flags):
+        ours, theirs = _shown(text, spans, flag), _shown(target, moved, flag)
+        in_order = syntaxes.parse(text, flag).shape is not None  # Lisp's take what is next, and may skip some
+        expected = sorted(order) if in_order else order
+        if [ours[place] for place in expected] != theirs or (in_order and list(order) != expected):
+            return True
+    return False
+
+
+def _shown(text: str, spans: Sequence[Span], flag: str) -> list[list[object]]:
+    """For each span the arguments that its directives show."""
+    shown: list[list[object]] = [[] for _ in spans]
+    anonymous = 0
+    for directive in syntaxes.parse(text, flag).directives:
+        place = next(index for index, span in enumerate(spans) if span.start <= directive.start < span.end)
+        for argument in directive.arguments:
+            counted = str(argument.key)[:2] in ("{}", "{!", "{:")  # by Python itself
+            anonymous += counted
+            shown[place].append((argument.key, anonymous if counted else 0))
+    return shown
+
+
 def _rewritten(text: str, span: Span, directives: Sequence[syntaxes.Directive], number: syntaxes.Number) -> str | None:
     """``text[span.start : span.end]`` with these directives numbered, if they can be."""
     pieces: list[str] = []

@@ -99,9 +99,7 @@ class Scheduler:
             for result in self.backend.translate(group):
                 if waiting.pop(result.id, None) is None:
                     raise BackendError(f"the backend answered request {result.id}, which was not asked or is answered")
-                answers.append(
-                    result if _is_text(result) else Result(result.id, "", error="the answer is no valid text")
-                )
+                answers.append(_as_text(result))
                 if self.backend.portion and len(answers) >= self.backend.portion:
                     yield answers
                     answers = []
@@ -131,7 +129,13 @@ class Scheduler:
         return Batch(self.batches, results, duplicates, ms)
 
 
-def _is_text(result: Result) -> bool:
-    """Whether an answer can be written to a file at all: a string without lone surrogates."""
-    texts = (result.target, result.raw or "")
-    return all(isinstance(text, str) and text.encode("utf-8", "replace").decode() == text for text in texts)
+def _as_text(result: Result) -> Result:
+    """An answer that can be written to a file: without the hypotheses that cannot, or an error."""
+    if not (_is_text(result.target) and _is_text(result.raw or "")):
+        return Result(result.id, "", error="the answer is no valid text")
+    return result._replace(others=tuple(filter(_is_text, result.others))) if result.others else result
+
+
+def _is_text(text: object) -> bool:
+    """Whether this is a string without lone surrogates."""
+    return isinstance(text, str) and text.encode("utf-8", "replace").decode() == text
