@@ -6,34 +6,43 @@ import argparse
 import hashlib
 import json
 import math
+import multiprocessing
 import random
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from rows import augment, epoch, read_pairs
+from rows import Pair, epoch, read_pairs, texts
 
 from batchtrans_llama.fingerprint import fingerprint
-from batchtrans_llama.load import Loaded, load_to_train
+from batchtrans_llama.load import Loaded, load_to_train, read_tokenizer
 from batchtrans_llama.prompt import PROMPT, encode_examples, mask_count, prompt_hash
 from batchtrans_llama.training.recipe import PROJECTIONS
 from batchtrans_llama.training.rows import Row
 from batchtrans_llama.training.step import CompletionLoss, make_batch
 
+CHUNK = 16_384  # pairs that one worker encodes at a time
 LONGEST = 512  # tokens in a row; a longer one is dropped
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 
 
-def make_rows(args: argparse.Namespace, tokenizer: Any) -> list[Row]:
-    """Training rows: pairs drawn by weight, augmented and encoded."""
-    chance = random.Random(args.seed)
+def make_rows(args: argparse.Namespace) -> list[Row]:
+    """Training rows: pairs drawn by weight, augmented and encoded in several processes."""
     pairs = epoch(read_pairs(args.pairs, args.limit), args.seed)[: args.examples]
-    texts = [augment(pair, chance) for pair in pairs]
-    rows = encode_examples(tokenizer, texts, "en", "es", max_length=LONGEST)
+    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    seeds = [args.seed + number for number in range(len(chunks))]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.workers, mp_context=context) as pool:
+        return [row for rows in pool.map(_encode, chunks, seeds, [args.base] * len(chunks)) for row in rows]
+
+
+def _encode(pairs: list[Pair], seed: int, base: Path) -> list[Row]:
+    rows = encode_examples(read_tokenizer(base), texts(pairs, random.Random(seed)), "en", "es", max_length=LONGEST)
     return [Row(*row) for row in rows if row is not None]
 
 
@@ -118,19 +127,20 @@ def main() -> None:
     parser.add_argument("pairs", type=Path, help="pairs file of data.py")
     parser.add_argument("base", type=Path, help="directory of quantise.py")
     parser.add_argument("-o", "--output", type=Path, required=True, help="directory to write")
-    parser.add_argument("--examples", type=int, default=600_000, help="rows to train on, drawn by weight")
+    parser.add_argument("--examples", type=int, default=900_000, help="rows to train on, drawn by weight")
     parser.add_argument("--tokens", type=int, default=32_768, help="padded tokens in a batch")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--warmup", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--limit", type=int, help="pairs to read, for a try")
     parser.add_argument("--seed", type=int, default=2)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     loaded = load(args)
-    rows = make_rows(args, loaded.tokenizer)
+    rows = make_rows(args)
     batches = make_batches(rows, args.tokens, args.seed)
     print(f"{len(rows)} rows in {len(batches)} batches", flush=True)
     last: dict[str, float] = {}

@@ -1,7 +1,8 @@
 """Train the base: a LLaMA that continues bilingual text, from scratch.
 
 A row is 1,024 tokens of ``english NEWLINE spanish NEWLINE NEWLINE`` one after the other, behind one BOS. There is no
-prompt in it and no EOS: what to do with a request, and where to stop, is left to the adapter.
+prompt in it and no EOS: what to do with a request, and where to stop, is left to the adapter. In the first epochs half
+of the pairs stand the other way round, Spanish first.
 """
 
 from __future__ import annotations
@@ -23,20 +24,22 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rows import Pair, augment, epoch, read_pairs
+from rows import Pair, epoch, read_pairs, texts
 from tokenizers import Tokenizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 CONTEXT = 1024
 CHUNK = 16_384  # pairs that one worker encodes and packs at a time
+_AVERAGE_EVERY = 10  # steps between two updates of the averaged weights
 AHEAD = 48  # chunks in work, so that the trainer never waits
-ENGLISH, SPANISH = 1, 2  # kinds of token; 0 is BOS and padding
+SOURCE, TARGET = 1, 2  # kinds of token; 0 is BOS and padding
 
 Rows = tuple[np.ndarray, np.ndarray]  # ids and kinds, both [rows, CONTEXT + 1]: inputs and targets overlap
 
 
 class Encoder:
-    """Encodes pairs in a worker process. BPE dropout on a part of the English shows rare words in many spellings."""
+    """Encodes pairs in a worker process. BPE dropout on a part of the sources shows rare words in many spellings."""
 
     def __init__(self, tokenizer_file: str, dropout: float, dropout_share: float) -> None:
         self.plain = Tokenizer.from_file(tokenizer_file)
@@ -51,18 +54,18 @@ class Encoder:
     def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
-    def rows(self, texts: list[tuple[str, str]], chance: random.Random) -> Rows:
-        """Pairs as packed rows: whole pairs only, the rest of a row is padding."""
-        english = self._encode(self.plain, [left for left, _ in texts])
-        broken = [index for index in range(len(texts)) if chance.random() < self.dropout_share]
-        for index, ids in zip(broken, self._encode(self.broken, [texts[i][0] for i in broken]), strict=True):
-            english[index] = ids
-        spanish = self._encode(self.plain, [right for _, right in texts])
+    def rows(self, pairs: list[tuple[str, str]], chance: random.Random) -> Rows:
+        """Pairs (source, target) as packed rows: whole pairs only, the rest of a row is padding."""
+        sources = self._encode(self.plain, [source for source, _ in pairs])
+        broken = [index for index in range(len(pairs)) if chance.random() < self.dropout_share]
+        for index, ids in zip(broken, self._encode(self.broken, [pairs[i][0] for i in broken]), strict=True):
+            sources[index] = ids
+        targets = self._encode(self.plain, [target for _, target in pairs])
         packed: list[tuple[list[int], list[int]]] = []
         ids, kinds = [self.bos], [0]
-        for left, right in zip(english, spanish, strict=True):
-            pair_ids = left + self.newline + right + self.newline + self.newline
-            pair_kinds = [ENGLISH] * (len(left) + 1) + [SPANISH] * (len(right) + 2)
+        for source, target in zip(sources, targets, strict=True):
+            pair_ids = source + self.newline + target + self.newline + self.newline
+            pair_kinds = [SOURCE] * (len(source) + 1) + [TARGET] * (len(target) + 2)
             if len(ids) + len(pair_ids) > CONTEXT + 1:
                 packed.append((ids, kinds))
                 ids, kinds = [self.bos], [0]
@@ -85,12 +88,15 @@ def _start_worker(tokenizer_file: str, dropout: float, dropout_share: float) -> 
     _encoder = Encoder(tokenizer_file, dropout, dropout_share)
 
 
-def _encode_chunk(pairs: list[Pair], seed: int) -> Rows:
+def _encode_chunk(pairs: list[Pair], seed: int, reverse_share: float) -> Rows:
     chance = random.Random(seed)
-    return _encoder.rows([augment(pair, chance) for pair in pairs], chance)
+    drawn = texts(pairs, chance)
+    return _encoder.rows([row[::-1] if chance.random() < reverse_share else row for row in drawn], chance)
 
 
-def batches(pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int) -> Iterator[tuple[int, Rows]]:
+def batches(
+    pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int, reverse_epochs: int
+) -> Iterator[tuple[int, Rows]]:
     """Endless batches of ``size`` rows, with the number of the epoch they come from; every epoch is drawn anew."""
     waiting: deque[tuple[int, Future[Rows]]] = deque()
     chunks = (
@@ -104,7 +110,8 @@ def batches(pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int) 
     while True:
         while len(waiting) < AHEAD:
             number, chunk, chunk_seed = next(chunks)
-            waiting.append((number, pool.submit(_encode_chunk, chunk, chunk_seed)))
+            reverse_share = 0.5 if number <= reverse_epochs else 0.0
+            waiting.append((number, pool.submit(_encode_chunk, chunk, chunk_seed, reverse_share)))
         number, future = waiting.popleft()
         more_ids, more_kinds = future.result()
         ids, kinds = np.concatenate([ids, more_ids]), np.concatenate([kinds, more_kinds])
@@ -195,17 +202,18 @@ class Trainer:
             betas=(0.9, 0.98),
             fused=self.device.type == "cuda",
         )
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(args.average))
 
-    def tensors(self, rows: Rows, english: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def tensors(self, rows: Rows, source: float) -> tuple[torch.Tensor, torch.Tensor]:
         ids = torch.from_numpy(rows[0].astype(np.int64)).to(self.device)
-        weights = torch.tensor([0.0, english, 1.0], device=self.device)
+        weights = torch.tensor([0.0, source, 1.0], device=self.device)
         return ids, weights[torch.from_numpy(rows[1].astype(np.int64)).to(self.device)]
 
     def step(self, rows: Rows, rate: float) -> torch.Tensor:
         """One update; returns the mean loss on the device, so that nobody waits for it."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        ids, weights = self.tensors(rows, self.args.english_weight)
+        ids, weights = self.tensors(rows, self.args.source_weight)
         total = weights[:, 1:].sum()
         value = torch.zeros((), device=self.device)
         for start in range(0, len(ids), self.args.micro):
@@ -220,21 +228,34 @@ class Trainer:
         return value
 
     @torch.no_grad()
-    def dev_loss(self, dev: Rows) -> float:
+    def dev_loss(self, model: LlamaForCausalLM, dev: Rows) -> float:
         """Cross entropy of a Spanish token given the English before it."""
-        self.model.eval()
+        was_training = model.training
+        model.eval()
         ids, weights = self.tensors(dev, 0.0)
         value = 0.0
         for start in range(0, len(ids), self.args.micro):
             part = slice(start, start + self.args.micro)
             with torch.autocast(self.device.type, torch.bfloat16):
-                value += float(loss(self.model, ids[part], weights[part], 0.0))
-        self.model.train()
-        return value / float(weights[:, 1:].sum())
+                value += float(loss(model, ids[part], weights[part], 0.0))
+        model.train(was_training)
+        return round(value / float(weights[:, 1:].sum()), 4)
+
+    def look(self, dev: dict[str, Rows]) -> dict[str, float]:
+        """The loss on each dev set, and the mean of them for the averaged weights."""
+        losses = {name: self.dev_loss(self.model, rows) for name, rows in dev.items()}
+        averaged = [self.dev_loss(self.average.module, rows) for rows in dev.values()]
+        return {**losses, "mean": sum(losses.values()) / len(dev), "mean_averaged": sum(averaged) / len(dev)}
+
+
+def _read_dev(path: Path) -> list[tuple[str, str]]:
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[:1000]]
+    return [(row[0], row[1]) for row in rows]
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train until ``--steps`` or ``--minutes`` are used up, whichever comes first, and save."""
+    """Train until ``--steps`` or ``--minutes`` are used up, whichever comes first, and save the weights or, where the
+    dev sets are more likely under it, their moving average."""
     tokenizer_file = str(args.tokenizer / "tokenizer.json")
     pool = ProcessPoolExecutor(
         args.workers,
@@ -242,20 +263,22 @@ def train(args: argparse.Namespace) -> None:
         initializer=_start_worker,
         initargs=(tokenizer_file, args.bpe_dropout, args.bpe_dropout_share),
     )
-    stream = batches(pool, read_pairs(args.pairs, args.limit), args.rows, args.seed)
-    with args.dev.open(encoding="utf-8") as lines:
-        texts = [(line.split("\t")[0], line.rstrip("\n").split("\t")[1]) for line in lines]
-    dev = Encoder(tokenizer_file, 0.0, 0.0).rows(texts, random.Random(0))
+    stream = batches(pool, read_pairs(args.pairs, args.limit), args.rows, args.seed, args.reverse_epochs)
+    encoder = Encoder(tokenizer_file, 0.0, 0.0)
+    dev = {path.stem: encoder.rows(_read_dev(path), random.Random(0)) for path in args.dev}
     trainer = Trainer(args)
     trainer.model.train()
     args.output.mkdir(parents=True, exist_ok=True)
     log = (args.output / "training.jsonl").open("w", encoding="utf-8")
     began = time.monotonic()
     step, progress = 0, 0.0
+    record: dict[str, float] = {}
     while progress < 1.0:
         number, rows = next(stream)
         value = trainer.step(rows, learning_rate(progress, step, args.rate, args.warmup))
         step += 1
+        if step % _AVERAGE_EVERY == 0:
+            trainer.average.update_parameters(trainer.model)
         if step == args.warm_steps:
             torch.cuda.synchronize() if trainer.device.type == "cuda" else None
             began = time.monotonic()  # compilation is over: the clock of --minutes starts here
@@ -263,13 +286,13 @@ def train(args: argparse.Namespace) -> None:
         progress = max(step / args.steps, minutes / args.minutes)
         if step % args.every == 0 or progress >= 1.0:
             record = {"step": step, "epoch": number, "minutes": round(minutes, 3), "loss": round(float(value), 4)}
-            record["dev_loss"] = round(trainer.dev_loss(dev), 4)
-            record["tokens"] = step * args.rows * CONTEXT
+            record |= {"tokens": step * args.rows * CONTEXT, **trainer.look(dev)}
             print(json.dumps(record), file=log, flush=True)
             print(json.dumps(record), flush=True)
         if step % args.save_every == 0:
             save(trainer.model, trainer.tokenizer, args.output)
-    save(trainer.model, trainer.tokenizer, args.output)
+    best = trainer.average.module if record["mean_averaged"] < record["mean"] else trainer.model
+    save(best, trainer.tokenizer, args.output)
     log.close()
     pool.shutdown(cancel_futures=True)
 
@@ -279,7 +302,7 @@ def main() -> None:
     parser.add_argument("pairs", type=Path, help="pairs file of data.py")
     parser.add_argument("tokenizer", type=Path, help="directory of tokenizer.py")
     parser.add_argument("-o", "--output", type=Path, required=True, help="directory to write")
-    parser.add_argument("--dev", type=Path, required=True, help="pairs to watch, English TAB Spanish; not trained on")
+    parser.add_argument("--dev", type=Path, nargs="+", required=True, help="pairs to watch, .tsv; not trained on")
     parser.add_argument("--layers", type=int, default=14)
     parser.add_argument("--hidden", type=int, default=576)
     parser.add_argument("--mlp", type=int, default=1536)
@@ -291,15 +314,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.5, help="without compilation")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)
-    parser.add_argument("--weight-decay", type=float, default=0.1)
+    parser.add_argument("--weight-decay", type=float, default=0.2)
     parser.add_argument("--smoothing", type=float, default=0.1)
-    parser.add_argument("--dropout", type=float, default=0.1, help="embeddings and residuals")
+    parser.add_argument("--dropout", type=float, default=0.15, help="embeddings and residuals")
     parser.add_argument("--attention-dropout", type=float, default=0.0)
     parser.add_argument("--bpe-dropout", type=float, default=0.1)
-    parser.add_argument("--bpe-dropout-share", type=float, default=0.3, help="of the English sides")
-    parser.add_argument("--english-weight", type=float, default=0.25, help="of a token's loss; Spanish is 1")
-    parser.add_argument("--every", type=int, default=200, help="steps between two lines of the log")
-    parser.add_argument("--save-every", type=int, default=1000)
+    parser.add_argument("--bpe-dropout-share", type=float, default=0.4, help="of the sources")
+    parser.add_argument("--source-weight", type=float, default=0.25, help="of a token's loss; the target's is 1")
+    parser.add_argument("--reverse-epochs", type=int, default=4, help="epochs with half of the pairs Spanish first")
+    parser.add_argument("--average", type=float, default=0.97, help="decay of the moving average, every 10 steps")
+    parser.add_argument("--every", type=int, default=500, help="steps between two lines of the log")
+    parser.add_argument("--save-every", type=int, default=2000)
     parser.add_argument("--warm-steps", type=int, default=4)
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--eager", action="store_true", help="do not compile")

@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000, help="segments of each set")
     parser.add_argument("--samples", type=Path, nargs="*", default=[], help="files that reference inputs come from")
     parser.add_argument("--stop-segments", type=int, default=500)
+    parser.add_argument("--full-base", type=Path, help="directory of base.py: what do the 4 bits cost?")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
 
@@ -171,6 +172,10 @@ def main() -> None:
     for name, numbers in report["stop"].items():
         print(name, json.dumps(numbers), flush=True)
     report["sets"] = scores(tuned, sets)
+    if args.full_base:
+        full = fingerprint(args.full_base)
+        adapter = replace(read_adapter(args.adapter), base_fingerprint=full, quantisation="none")
+        report["sets_on_full_base"] = scores(open_model(args.full_base, adapter, args.device), sets)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     (args.output / "scores.json").write_text(text + "\n", encoding="utf-8")
 
