@@ -102,9 +102,8 @@ class Llama:
                 raise BackendError("weights in 4 bits, or with an adapter beside them, are not compiled")
             self._before, self._after = torch.compile(before), torch.compile(after)
             with torch.no_grad():
-                wide = (len(layer.norm), self.heads * self.head_dim)
-                x, o = (torch.zeros(rows, size, dtype=self.dtype, device=self.device) for size in wide)
-                cos = x[:, : self.head_dim].clone()
+                wide = (len(layer.norm), self.heads * self.head_dim, self.head_dim)
+                x, o, cos = (torch.zeros(rows, size, dtype=self.dtype, device=self.device) for size in wide)
                 self._before(x, layer.norm, self.eps, layer.qkv, cos, cos, self.heads, self.kv_heads)
                 self._after(x, o, layer.out, layer.norm_mlp, self.eps, layer.gate_up, self._act, layer.down)
             self._compiled = True
