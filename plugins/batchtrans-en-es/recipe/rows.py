@@ -27,6 +27,7 @@ _UPPER_SHARE = 0.05  # of labels: both sides in capitals
 _TITLE_SHARE = 0.05  # of labels: The English In Title Case, the Spanish as it is
 _JOIN_SHARE = 0.06  # of sentences: two or three in one row, since long rows of everyday language are rare
 _JOINED_LONGEST = 350  # characters
+_HELP_SHARE = 0.02  # of short texts: behind an option, as in the help of a program; such lines were the most to fail
 
 _COMMON = re.compile(r"\b(?:Tom|Mary)\b")
 _SENTENCE = re.compile(r"[^.!?…]{12,}[.!?…]$")
@@ -88,11 +89,23 @@ def texts(pairs: Sequence[Pair], chance: random.Random) -> list[tuple[str, str]]
     """The English and Spanish of the rows for ``pairs``: each augmented, some sentences joined to longer rows."""
     rows: list[tuple[str, str]] = []
     for pair in pairs:
-        row = augment(pair, chance)
+        row = augment(_as_help(pair, chance) if chance.random() < _HELP_SHARE else pair, chance)
         if rows and chance.random() < _JOIN_SHARE and _joinable(rows[-1], row):
             row = (f"{rows[-1][0]} {row[0]}", f"{rows.pop()[1]} {row[1]}")
         rows.append(row)
     return rows
+
+
+def _as_help(pair: Pair, chance: random.Random) -> Pair:
+    """A short text behind a made-up option, the same on both sides, as a line of a program's help."""
+    if len(pair.english) > 90 or not pair.english[:1].isalpha():
+        return pair
+    letter, word = chance.choice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), _syllables(chance)
+    value = chance.choice(("", "", "", "=FILE", "=N", " NAME", "=SIZE", " <file>", "[=WHEN]"))
+    long = "--" + chance.choice((word, f"{word}-{_letters(chance)}", f"no-{word}")) + value
+    head = chance.choice((f"-{letter}, {long}", f"-{letter}, {long}", long, f"-{letter}{value}"))
+    blanks = chance.choice((" " * chance.randint(2, 16), "\t"))
+    return pair._replace(english=head + blanks + pair.english, spanish=head + blanks + pair.spanish)
 
 
 def _joinable(one: tuple[str, str], other: tuple[str, str]) -> bool:
