@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +25,7 @@ from batchtrans_llama.ct2.engine import Ct2Engine
 from batchtrans_llama.generate import HfEngine
 from batchtrans_llama.load import Loaded
 from batchtrans_llama.rules import Decoded
+from conftest import plugin_environment
 from llama_cases import SHAPES, Requests, differences, random_model, requests, tokenizer
 
 SOURCES = [source for source, _ in tiny_model.PAIRS]
@@ -138,6 +141,30 @@ def test_a_callback_that_fails_is_an_error_of_the_call(monkeypatch: pytest.Monke
     asked, _ = reference("plain", 60, 9)
     with pytest.raises((ValueError, RuntimeError), match="broken"):
         Ct2Engine(converted()).decode(*asked)
+
+
+_LEAVE = """
+import os, sys
+from batchtrans import Request
+from batchtrans_llama.backend import LlamaBackend
+backend = LlamaBackend({"model": sys.argv[1], "engine": "ct2", "max-batch": "1"})
+backend.start("en", "es")
+results = backend.translate(Request(number, "Where is the station?") for number in range(9))
+if sys.argv[2] == "all":
+    results = list(results)
+print(list(zip(results, range(1)))[0][0].target)
+"""
+
+
+@pytest.mark.parametrize("read", ["all", "one"])
+def test_a_process_ends_as_it_should_right_behind_the_last_answer(read: str) -> None:
+    """A thread that still held a callback while the interpreter ends would abort the process."""
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", _LEAVE, str(tiny_model.model()), read],
+            env=plugin_environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, "¿Dónde está la estación?\n", "")
 
 
 # From files
