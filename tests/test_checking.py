@@ -402,7 +402,7 @@ def test_the_page_names_every_check_with_its_severity() -> None:
 def test_every_code_of_the_judges_is_a_rule() -> None:
     package = ROOT / "src" / "batchtrans"
     codes: dict[str, set[str]] = {}
-    for name in ("checks.py", "placeholders.py", "checking.py", "formats/po_check.py"):
+    for name in ("checks.py", "placeholders.py", "glossary.py", "checking.py", "formats/po_check.py"):
         for code, rest in re.findall(r'Problem\(\s*"([a-z]+)",(.*(?:\n.*)?)', (package / name).read_text()):
             codes.setdefault(code, set()).add("error" if "hard=True" in rest else "warning")
     assert set(codes) | {"syntax"} == set(RULES)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from .alignment import AlignmentRecord
@@ -33,11 +34,12 @@ UNSURE = "unsure"
 #: Where nobody sets a bound, a translation is marked that is more likely wrong than right.
 LEAST = 0.5
 #: Bins of equal mass that a calibration error is taken over, and steps of the curve of coverage.
-BINS, STEPS = 10, 200
+BINS, STEPS = 10, 20
 #: Fewer texts, or fewer of either kind, are not enough to fit to.
 FEWEST, FEWEST_OF_A_KIND = 100, 10
-#: How sure a bound is to hold, in standard deviations of one side: 95 %.
-_SURE = 1.645
+#: How sure the bounds of all steps are to hold together: each has its share of what may go wrong (Bonferroni).
+SURE = 0.95
+_DEVIATIONS = NormalDist().inv_cdf(1 - (1 - SURE) / STEPS)
 _RIDGE = 1.0  # the weight of the penalty on weights of scaled features: one row's worth
 _ROUNDS = 50  # Newton's method takes five to ten
 
@@ -238,7 +240,7 @@ def _solved(matrix: list[list[float]], vector: list[float]) -> list[float]:
 
 
 def _curve(confidences: Sequence[float], right: Sequence[bool]) -> tuple[Step, ...]:
-    """From the surest text on, a step for each half per cent of them; equal confidences are never parted."""
+    """From the surest text on, a step for each twentieth of them; equal confidences are never parted."""
     ranked = sorted(zip(confidences, right, strict=True), reverse=True)
     steps: list[Step] = []
     wrong = 0
@@ -251,11 +253,13 @@ def _curve(confidences: Sequence[float], right: Sequence[bool]) -> tuple[Step, .
 
 
 def upper_bound(errors: int, count: int) -> float:
-    """The share of errors that is not exceeded with 95 % certainty where so many of so many were found: the upper end
-    of the one-sided score interval (Wilson 1927)."""
-    share, square = errors / count, _SURE**2
+    """The share of errors that is surely not exceeded where so many of so many were found, at any step of a curve: the
+    upper end of the one-sided score interval (Wilson 1927)."""
+    share, square = errors / count, _DEVIATIONS**2
     middle = share + square / (2 * count)
-    return (middle + _SURE * math.sqrt(share * (1 - share) / count + square / (4 * count**2))) / (1 + square / count)
+    return (middle + _DEVIATIONS * math.sqrt(share * (1 - share) / count + square / (4 * count**2))) / (
+        1 + square / count
+    )
 
 
 # What a calibration is worth

@@ -21,6 +21,7 @@ from .alignment import WRITTEN, AlignmentRecord, Run, forms_of, is_log, read_gro
 from .errors import FormatError, UsageError
 from .findings import ERROR, RULES, WARNING, Checked, Finding, as_json, as_line, as_sarif
 from .forms import form_sources
+from .glossary import load_glossary
 from .languages import foreign_judge
 from .pairs import declared_language, is_readable, read_units
 from .plugins import Registry, registry, resolve
@@ -51,6 +52,7 @@ class Request:
     severity: str = WARNING
     fuzzy: bool = False
     untranslated: bool = False
+    glossary: tuple[Path, ...] = ()
 
     def reports(self, finding: Finding) -> bool:
         """Whether a finding is one of those that were asked for."""
@@ -137,6 +139,7 @@ def _request(given: Mapping[str, Any], found: Registry) -> Request:
         given["severity"],
         given["fuzzy"],
         given["untranslated"],
+        given["glossary"],
     )
 
 
@@ -147,7 +150,7 @@ class Checker:
         self.request = request
         self.checked: list[Checked] = []
         self._found = found
-        self._judges: dict[str, judges.Foreign | None] = {}
+        self._by_language: dict[str, tuple[Sequence[judges.Check], judges.Foreign | None]] = {}
         self._further = [resolve(declared) for declared in found.checks.values()]
 
     def check(self, path: Path) -> Iterator[Finding]:
@@ -179,14 +182,20 @@ class Checker:
         return self._document(path, left_out)
 
     def _judged(self, language: str, source: str, target: str, flags: frozenset[str], **options: Any) -> list[Problem]:
-        foreign = None if language == UNKNOWN else self._foreign(language)
-        return judges.judge(source, target, flags, further=self._further, foreign=foreign, **options)
+        """``language`` is that of the target, or unknown."""
+        checks, foreign = self._checks(language)
+        return judges.judge(source, target, flags, further=checks, foreign=foreign, **options)
 
-    def _foreign(self, language: str) -> judges.Foreign | None:
-        """What tells whether a text is in the source's language and not in this one; the same for all files."""
-        if language not in self._judges:
-            self._judges[language] = foreign_judge(self.request.source_lang, language)
-        return self._judges[language]
+    def _checks(self, language: str) -> tuple[Sequence[judges.Check], judges.Foreign | None]:
+        """The checks of plugins and glossary, and what tells whether a text is in the source's language: the same for
+        all files in one language."""
+        if language not in self._by_language:
+            request, checks = self.request, self._further
+            if request.glossary:
+                checks = [*checks, load_glossary(request.glossary, request.source_lang, language).check]
+            foreign = None if language == UNKNOWN else foreign_judge(request.source_lang, language)
+            self._by_language[language] = checks, foreign
+        return self._by_language[language]
 
     # Logs
 

@@ -116,6 +116,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--memory", type=_PATH, multiple=True, metavar="FILE",
               help="Known translations for equal source and context (log, .po, .tmx, .xliff, .csv, .jsonl); "
               "repeatable.")  # fmt: skip
+@click.option("--glossary", type=_PATH, multiple=True, metavar="FILE",
+              help="Terms and their translations (.csv, .tsv, .tbx), terms that stay (.txt); repeatable.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Begin a new log and translate everything again.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that was edited or is not ours.")
 @click.option("--in-place", is_flag=True, help="Replace the input itself; it is kept as NAME~.")
@@ -165,6 +167,8 @@ def replay(log: Path, output: Path | None, source: Path | None, overwrite: bool)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option("--fuzzy", is_flag=True, help="Judge fuzzy entries too.")
 @click.option("--untranslated", is_flag=True, help="Report untranslated entries.")
+@click.option("--glossary", type=_PATH, multiple=True, metavar="FILE",
+              help="Terms and their translations (.csv, .tsv, .tbx), terms that stay (.txt); repeatable.")  # fmt: skip
 @click.option("--output-format", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True,
               help="How findings are written.")  # fmt: skip
 @click.option("-o", "--output", type=_PATH, metavar="FILE", help="Where to write; default: standard output.")

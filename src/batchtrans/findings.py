@@ -45,6 +45,8 @@ RULES: Mapping[str, Rule] = {
     "doubled": Rule(WARNING, "A word stands twice in a row."),
     "repetition": Rule(WARNING, "The translation repeats itself."),
     "length": Rule(WARNING, "The translation is more than twice as long as the source, or less than half."),
+    "keep": Rule(ERROR, "A term of the glossary that must stay as it is was changed."),
+    "glossary": Rule(WARNING, "The translation does not use a term of the glossary."),
     "untranslated": Rule(WARNING, "An entry has no translation; reported only if asked for."),
 }
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from . import checks as judges
 from . import parts as cutting
 from . import protect
+from .glossary import Term
 from .placeholders import compare_strictly
 from .scheduler import Batch, Scheduler
 from .types import Constraint, Problem, Request, Result, Segment
@@ -98,15 +99,20 @@ _Fields = dict[str, Any]
 
 class Ladder:
     """Asks through a scheduler, judges with the built-in checks and ``further`` ones; ``foreign`` tells whether a text
-    is in the source's language."""
+    is in the source's language, and ``terms`` which terms of a glossary a request should carry."""
 
     def __init__(
-        self, scheduler: Scheduler, further: Sequence[judges.Check] = (), foreign: judges.Foreign | None = None
+        self,
+        scheduler: Scheduler,
+        further: Sequence[judges.Check] = (),
+        foreign: judges.Foreign | None = None,
+        terms: Callable[[str], Sequence[Term]] | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._backend = scheduler.backend
         self._further = further
         self._foreign = foreign
+        self._terms = terms
 
     def climb(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Every unit exactly once, when its parts are done or nothing is left to try; in lists fit to be logged."""
@@ -160,7 +166,7 @@ class Ladder:
             for piece, placeholder in _pieces(item.part):
                 lead, core, trail = protect.edges(piece)
                 if protect.has_words(core):
-                    requests.append(_request(len(requests), item, {"source": core}))
+                    requests.append(self._request(len(requests), item, {"source": core}))
                     row += (lead, len(requests) - 1, trail, placeholder)
                 else:
                     row += (piece, placeholder)
@@ -196,7 +202,7 @@ class Ladder:
         self, todo: Sequence[_Item], rung: str, fields: Callable[[_Item], _Fields], *, alone: bool = False
     ) -> Iterator[list[Unit]]:
         """Ask for these parts, with the ``fields`` of a request for each, and judge the answers."""
-        requests = [_request(number, item, fields(item)) for number, item in enumerate(todo)]
+        requests = [self._request(number, item, fields(item)) for number, item in enumerate(todo)]
         for batch in self._scheduler.translate(requests, alone=alone):
             touched: dict[int, Unit] = {}
             for result in batch.results:
@@ -206,6 +212,22 @@ class Ladder:
                 self._receive(item, requests[result.id], result)
                 touched[id(item.unit)] = item.unit
             yield list(touched.values())
+
+    def _request(self, number: int, item: _Item, fields: _Fields) -> Request:
+        segment, form = item.unit.segment, item.form
+        place = form.number or 0
+        found = self._terms(fields["source"]) if self._terms is not None else ()
+        return Request(
+            number,
+            target=segment.target[place] if place < len(segment.target) else "",
+            context=segment.context,
+            note=segment.note,
+            flags=segment.flags,
+            form=form.number,
+            sample=form.sample,
+            terms=tuple((term.sources[0], term.targets[0]) for term in found),
+            **fields,
+        )
 
     def _begin(self, part: Climber, result: Result, rung: str, origin: str) -> None:
         part.tries += 1
@@ -297,19 +319,4 @@ def _joined(text: str, answers: Sequence[Result]) -> Result:
     tokens = [sum(answer.tokens_in for answer in answers), sum(answer.tokens_out for answer in answers)]
     return Result(
         0, text, stop=stop if any(answer.stop for answer in answers) else "", tokens_in=tokens[0], tokens_out=tokens[1]
-    )
-
-
-def _request(number: int, item: _Item, fields: _Fields) -> Request:
-    segment, form = item.unit.segment, item.form
-    place = form.number or 0
-    return Request(
-        number,
-        target=segment.target[place] if place < len(segment.target) else "",
-        context=segment.context,
-        note=segment.note,
-        flags=segment.flags,
-        form=form.number,
-        sample=form.sample,
-        **fields,
     )

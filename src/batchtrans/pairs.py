@@ -216,7 +216,9 @@ class _Lines:
         return line
 
 
-def _elements(path: Path, root: str, wanted: tuple[str, ...]) -> Iterator[tuple[Element, list[Element], int]]:
+def xml_elements(
+    path: Path, roots: tuple[str, ...], wanted: tuple[str, ...]
+) -> Iterator[tuple[Element, list[Element], int]]:
     """The complete elements of these names, each with its open ancestors from the root on and the line of its tag.
 
     Everything else is forgotten when it ends, in its parent too, so that memory is bounded by the largest element.
@@ -231,8 +233,8 @@ def _elements(path: Path, root: str, wanted: tuple[str, ...]) -> Iterator[tuple[
             for event, element in ElementTree.iterparse(lines, ("start", "end")):
                 name = _local_name(element)
                 if event == "start":
-                    if not ancestors and name != root:
-                        raise FormatError(f"its root is <{name}>, not <{root}>", path=path)
+                    if not ancestors and name not in roots:
+                        raise FormatError(f"its root is <{name}>, not <{'> or <'.join(roots)}>", path=path)
                     ancestors.append(element)
                     if name in wanted:
                         line = line if depth else lines.number
@@ -280,7 +282,7 @@ def _child(element: Element, name: str) -> Element | None:
 def _from_tmx(job: _Job) -> Iterator[Unit]:
     languages: set[str] = set()
     found = False
-    for entry, _, line in _elements(job.path, "tmx", ("tu",)):
+    for entry, _, line in xml_elements(job.path, ("tmx",), ("tu",)):
         texts: dict[str, str] = {}
         for variant in entry:
             if _local_name(variant) == "tuv":
@@ -317,7 +319,7 @@ def _of_language(texts: Mapping[str, str], lang: str) -> str:
 def _from_xliff(job: _Job) -> Iterator[Unit]:
     foreign: dict[str, None] = {}
     found = False
-    for unit, ancestors, line in _elements(job.path, "xliff", ("trans-unit", "segment")):
+    for unit, ancestors, line in xml_elements(job.path, ("xliff",), ("trans-unit", "segment")):
         file = next((element for element in ancestors if _local_name(element) == "file"), ancestors[0])
         if (wrong := _foreign_languages(job, file, ancestors[0])) and not job.force:
             foreign[wrong] = None

@@ -7,7 +7,7 @@ model is measured on what it will be asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import NamedTuple
 
@@ -47,9 +47,19 @@ class Part(NamedTuple):
         """An answer to ``text`` with the placeholders in it. Directives that changed places get argument numbers,
         unless the part is not the ``whole`` text: the numbers would count from its first directive."""
         if whole and self.has_masks_of(answer):
-            numbered = protect.number_directives(self.core, flags, protect.masks_in(answer))
+            numbered = protect.number_directives(self.core, flags, protect.masks_in(answer), self._spans())
             return protect.unmask(answer, numbered or self.placeholders)
         return protect.unmask(answer, self.placeholders)
+
+    def _spans(self) -> list[protect.Span]:
+        """Where the placeholders stand in the core."""
+        spans, shift = [], 0
+        for place, character in enumerate(self.text):
+            for number in protect.masks_in(character):
+                length = len(self.placeholders[number])
+                spans.append(protect.Span(place + shift, place + shift + length, ""))
+                shift += length - 1
+        return spans
 
     def constraint(self, flags: frozenset[str], whole: bool) -> Constraint:
         """What an answer to ``text`` has to obey so that its placeholders are right, found out by trying: which of them
@@ -70,7 +80,12 @@ class Part(NamedTuple):
 
     def is_misplaced(self, answer: str, text: str, flags: frozenset[str]) -> bool:
         """Whether placeholders of ``text``, which ``answer`` became, show other arguments than in the source."""
-        return protect.shows_other_arguments(self.core, text, flags, protect.masks_in(answer))
+        found = {span.start for span in protect.find(self.core, flags)}
+        directives = [number for number, span in enumerate(self._spans()) if span.start in found]
+        if len(directives) < len(found):  # a term begins before one and holds it
+            return False
+        order = [directives.index(number) for number in protect.masks_in(answer) if number in directives]
+        return protect.shows_other_arguments(self.core, text, flags, order)
 
     def put_back(self, answer: str) -> str:
         """The unmasked one-line answer with the part's line breaks and edge blanks."""
@@ -101,9 +116,13 @@ def _apart(masks: list[str], right: _Right) -> tuple[tuple[int, int], ...]:
     return tuple((level(True, mask), level(False, mask)) for mask in masks)
 
 
-def cut(source: str, flags: frozenset[str], language: str) -> list[Part]:
+#: Where in a text stand further stretches that must not change: terms of a glossary.
+Staying = Callable[[str], Iterable[tuple[int, int]]]
+
+
+def cut(source: str, flags: frozenset[str], language: str, staying: Staying | None = None) -> list[Part]:
     """The parts of a text in ``language``; the joined ``source`` of all parts is the text."""
-    masked = protect.mask(source, protect.find(source, flags)[: protect.MOST_MASKS])
+    masked = protect.mask(source, _masked_spans(source, flags, staying)[: protect.MOST_MASKS])
     parts = []
     for piece in segmentation.split(masked.text, language):
         text, numbers = protect.renumber(piece)
@@ -112,11 +131,18 @@ def cut(source: str, flags: frozenset[str], language: str) -> list[Part]:
         text = segmentation.unwrap(wrapped)
         core = protect.unmask(text, placeholders)
         wrapped = protect.unmask(wrapped, placeholders)
-        copied = is_copy(core, flags)
+        copied = is_copy(core, flags, staying)
         parts.append(Part(lead + wrapped + trail, text, placeholders, lead, core, trail, wrapped, copied))
     return parts
 
 
-def is_copy(text: str, flags: frozenset[str]) -> bool:
+def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) -> bool:
     """Whether a text is its own translation: no words outside placeholders, or one word of code."""
-    return not protect.has_words(text, protect.find(text, flags)) or protect.is_code_like(text.strip())
+    return not protect.has_words(text, _masked_spans(text, flags, staying)) or protect.is_code_like(text.strip())
+
+
+def _masked_spans(text: str, flags: frozenset[str], staying: Staying | None) -> list[protect.Span]:
+    spans = protect.find(text, flags)
+    if staying is not None and (terms := [protect.Span(start, end, "term") for start, end in staying(text)]):
+        return protect.disjoint([*spans, *terms])
+    return spans

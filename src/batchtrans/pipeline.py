@@ -21,6 +21,7 @@ from . import __version__
 from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
 from .checks import Check
 from .errors import BatchtransError, UsageError
+from .glossary import Glossary, load_glossary
 from .ladder import RUNGS
 from .marking import Marking
 from .memory import Memory, load_memory
@@ -49,6 +50,14 @@ class Settings:
     memory: tuple[Path, ...] = ()
     force: bool = False
     max_error: float | None = None
+    glossary: tuple[Path, ...] = ()
+
+    def load_glossary(self) -> Glossary | None:
+        """The terms of all glossaries, if there are any.
+
+        :raises BatchtransError: for one that cannot be used.
+        """
+        return load_glossary(self.glossary, self.source_lang, self.target_lang) if self.glossary else None
 
     def open_options(self) -> OpenOptions:
         return OpenOptions(self.source_lang, self.target_lang, self.values, self.force)
@@ -62,6 +71,7 @@ class Settings:
             "memory": [sha256_file(path) for path in self.memory],
             "force": self.force,
             **({} if self.max_error is None else {"max_error": self.max_error}),
+            **({"glossary": [sha256_file(path) for path in self.glossary]} if self.glossary else {}),
         }
 
 
@@ -89,6 +99,8 @@ class Outcome:
     job: Job
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    off_glossary: int = 0
+    lines_off: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -102,6 +114,10 @@ class Outcome:
         self.counts[status] += 1
         if decision.written:
             self.counts[f"from {records[0].origin}"] += 1
+            if any("glossary" in record.checks for record in records):
+                self.off_glossary += 1
+                if len(self.lines_off) < NAMED_PROBLEMS:
+                    self.lines_off.append(decision.segment.location.line)
             if rung := max((record.rung for record in records), key=RUNGS.index):
                 self.counts[f"by {rung}"] += 1
         elif status == "failed" and len(self.problems) < NAMED_PROBLEMS:
@@ -251,7 +267,10 @@ def run_job(
         _remember(memory, settings, journal, header)
         changed = False
         if not journal.complete:
-            translator = Translator(document, backend, memory, redo=settings.redo, marking=marking, checks=checks)
+            terms = settings.load_glossary()
+            translator = Translator(
+                document, backend, memory, redo=settings.redo, marking=marking, glossary=terms, checks=checks
+            )
             changed = _translate(document, translator, journal, memory, outcome, progress)
         if journal.resumed:  # what the killed run decided counts too
             changed = _recount(document, journal, outcome)

@@ -56,11 +56,12 @@ def _found(text: str, flags: frozenset[str]) -> tuple[Span, ...]:
             for flag in formats
             for directive in syntaxes.parse(text, flag).directives
         ]
-        spans = _disjoint(spans)
+        spans = disjoint(spans)
     return tuple(spans)
 
 
-def _disjoint(spans: list[Span]) -> list[Span]:
+def disjoint(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order; where two overlap they are one, of the first one's kind."""
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if joined and span.start < joined[-1].end:
@@ -100,13 +101,16 @@ def renumber(text: str) -> tuple[str, list[int]]:
     return text.translate(table), old
 
 
-def number_directives(text: str, flags: frozenset[str], order: Sequence[int]) -> list[str] | None:
+def number_directives(
+    text: str, flags: frozenset[str], order: Sequence[int], spans: Sequence[Span] | None = None
+) -> list[str] | None:
     """The placeholders of ``text`` with the numbers of their arguments, so that they can stand in another order: ``%s``
     becomes ``%2$s``.
 
-    ``order`` is the order of their masks in the target. ``None`` where numbers are not needed, or not possible.
+    ``order`` is the order of their masks in the target, and ``spans`` are those that were masked, if they are others
+    than :func:`find` gives. ``None`` where numbers are not needed, or not possible.
     """
-    spans = find(text, flags)
+    spans = find(text, flags) if spans is None else spans
     for flag in syntaxes.chosen(text, flags):
         number = syntaxes.syntax(flag).number
         if number is None or len(order) != len(spans):

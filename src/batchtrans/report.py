@@ -64,6 +64,10 @@ def summary(outcome: Outcome) -> str:
     lines += [f"  line {line}: left untranslated: {why}" for line, why in outcome.problems]
     if counts["failed"] > len(outcome.problems):
         lines.append(f"  and {counts['failed'] - len(outcome.problems)} more; the log has all of them")
+    if outcome.off_glossary:
+        where = ", ".join(map(str, outcome.lines_off))
+        more = ", ..." if outcome.off_glossary > len(outcome.lines_off) else ""
+        lines.append(f"  without a term of the glossary: {outcome.off_glossary}, on line {where}{more}")
     lines += [f"  changed beside the translations: {edit}" for edit in outcome.edits]
     lines += [f"  {note}" for note in outcome.notes]
     if job.log.parent != job.output.parent or not job.to_stdout:  # the log of a bare - goes with its spool

@@ -45,7 +45,9 @@ def run_command(given: Mapping[str, Any]) -> int:
             given["memory"],
             given["force"],
             _max_error(given["max_error"], given["mark"]),
+            given["glossary"],
         )
+        settings.load_glossary()  # one that cannot be used is refused before any work
         outputs = {job.output.resolve() for job in jobs}
         for path in settings.memory:
             if not path.is_file():

@@ -13,6 +13,7 @@ from . import checks as judges
 from . import parts as cutting
 from .alignment import WRITTEN, AlignmentRecord
 from .forms import form_sources
+from .glossary import Glossary
 from .ladder import Climber, Form, Ladder, Unit
 from .languages import foreign_judge
 from .marking import Marking
@@ -56,13 +57,18 @@ class Translator:
         *,
         redo: str = "new",
         marking: Marking | None = None,
+        glossary: Glossary | None = None,
         checks: Sequence[judges.Check] = (),
     ) -> None:
         self._document = document
         self._backend = backend
         self._scheduler = Scheduler(backend) if backend else None
+        self._glossary = glossary
+        self._staying = glossary.staying if glossary else None
+        checks = [*checks, glossary.check] if glossary else checks
         foreign = foreign_judge(document.source_lang, document.target_lang)
-        self._ladder = Ladder(self._scheduler, checks, foreign) if self._scheduler else None
+        terms = glossary.terms_of if glossary and backend and backend.takes_terms else None
+        self._ladder = Ladder(self._scheduler, checks, foreign, terms) if self._scheduler else None
         self._memory = memory
         self._selected = REDO[redo]
         self._marking = marking or Marking()
@@ -102,7 +108,7 @@ class Translator:
         known = self._memory.find(segment.context, sources)
         if known and self._acceptable(segment, sources, known.targets):
             return self._direct(segment, sources, known)
-        if all(cutting.is_copy(text, segment.flags) for text in sources) and self._acceptable(
+        if all(cutting.is_copy(text, segment.flags, self._staying) for text in sources) and self._acceptable(
             segment, sources, sources
         ):
             return self._direct(segment, sources, Known(sources, "copy"))
@@ -144,8 +150,13 @@ class Translator:
 
     def _direct(self, segment: Segment, sources: tuple[str, ...], known: Known) -> Decision:
         doubtful = known.doubtful or self._marking.is_unsure(known.confidence)
-        status = "fuzzy" if self._marking.is_marked(doubtful) else "ok"
-        more = {"checks": ("known",) if doubtful else (), "confidence": known.confidence}
+        checks: tuple[str, ...] = ("known",) if doubtful else ()
+        if self._glossary is not None:
+            pairs = zip(sources, known.targets, strict=True)
+            found = {problem.code for pair in pairs for problem in self._glossary.check(*pair)}
+            checks += tuple(sorted(found))
+        status = "fuzzy" if self._marking.is_marked(bool(checks)) else "ok"
+        more = {"checks": checks, "confidence": known.confidence}
         records = _records(segment, sources, known.targets, status, known.origin, **more)
         return Decision(segment, known.targets, _state(status), True, records)
 
@@ -166,7 +177,7 @@ class Translator:
     def _parts(self, source: str, flags: frozenset[str]) -> list[Climber]:
         """The parts of one form; those without words are done."""
         parts = []
-        for cut in cutting.cut(source, flags, self._document.source_lang):
+        for cut in cutting.cut(source, flags, self._document.source_lang, self._staying):
             part = Climber(cut)
             if cut.copied:
                 part.target, part.origin, part.done = cut.source, "copy", True

@@ -204,7 +204,8 @@ class Request(NamedTuple):
     ``source`` has no blanks at its edges and no line break. ``masks`` is how many mask characters it holds.
     ``target`` is the segment's present text of that form. ``form`` is the plural form and ``sample`` a number that
     selects it (both ``None`` outside plurals). ``constraint`` comes only to a backend that ``constrains``, and
-    ``hypotheses``, how many different answers are wanted, is never more than the backend's own.
+    ``hypotheses``, how many different answers are wanted, is never more than the backend's own. ``terms`` are those of
+    the glossary that the source has, each with its translation, for a backend that ``takes_terms``.
     """
 
     id: int
@@ -217,6 +218,7 @@ class Request(NamedTuple):
     sample: int | None = None
     constraint: Constraint | None = None
     hypotheses: int = 1
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 class Result(NamedTuple):
@@ -251,8 +253,9 @@ class Backend(ABC):
     ``batch_size`` bounds the requests of one :meth:`translate` call and ``batch_chars`` their padded size, longest
     source times number of requests. A backend that forms batches itself sets both so high that it gets whole windows,
     and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time.
-    ``calibration``, after :meth:`start`, turns the log-probabilities of results into a confidence, and comes from
-    ``calibration_file`` where there is such a file; what decides it belongs to the fingerprint, as ``calibration``.
+    ``takes_terms`` says that its model was taught to use the terms of a glossary. ``calibration``, after
+    :meth:`start`, turns the log-probabilities of results into a confidence, and comes from ``calibration_file`` where
+    there is such a file; what decides it belongs to the fingerprint, as ``calibration``.
 
     ``constrains`` says that it obeys :class:`Constraint`, and ``hypotheses`` how many different answers to a request it
     can give: what it cannot do, the ladder goes without. All of these are read after :meth:`start`.
@@ -265,6 +268,7 @@ class Backend(ABC):
     batch_size: int = 64
     batch_chars: int = 32_768
     portion: int | None = None
+    takes_terms: ClassVar[bool] = False
     calibration: Calibration | None = None
     calibration_file: Path | None = None
 
