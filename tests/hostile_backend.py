@@ -94,7 +94,8 @@ class Hostile(Backend):
         with Path(self.options["trace"]).open("a", encoding="utf-8") as trace:
             for request in asked:
                 kind = kind_of(request, seed)
-                what = request.context, request.form, request.source, bool(request.constraint), request.hypotheses
+                how = "n-best" if request.hypotheses > 1 else "constrained" if request.constraint else ""
+                what = request.context, request.form, request.sample, request.source, how
                 trace.write(json.dumps(what) + "\n")
                 if kind == "raises":
                     raise RuntimeError("no")

@@ -12,9 +12,10 @@ import polib
 import pytest
 
 import hostile_backend
-from batchtrans import MASK_BASE, Request
+from batchtrans import Request
 from batchtrans.alignment import WRITTEN, AlignmentRecord, forms_of, read_groups, read_history
-from batchtrans.parts import cut
+from batchtrans.counted import Counted, with_number
+from batchtrans.parts import Part, cut
 from conftest import install, run_cli
 from made_catalogues import PLURALS, catalogue, complaints
 
@@ -56,13 +57,16 @@ def test_no_checker_gains_a_line_what_was_right_is_written_and_the_log_tells(ran
     log = directory / "out.po.align.jsonl"
     groups = list(read_groups(log, read_history(log).runs[-1]))
     assert len(groups) == len(entries) == ENTRIES
+    asked = Asked(directory / "trace.jsonl", options)
     written = 0
     for group in groups:
         written += agrees_with_its_log(entries[group[0].context], group)
-        assert_what_was_right_is_written(group, options)
+        for record in group:
+            asked.assert_what_was_right_is_written(record, all(other.status in WRITTEN for other in group))
     assert written >= ENTRIES / 5
     if "able" in options:
-        assert_attempts_are_in_the_log(groups, directory / "trace.jsonl")
+        rungs = Counter(asked.rung(record) for group in groups for record in group if record.origin != "copy")
+        assert min(rungs[rung] for rung in ("", "masked", "constrained", "n-best", "pieces")) > 2
 
 
 def agrees_with_its_log(entry: polib.POEntry, group: list[AlignmentRecord]) -> bool:
@@ -73,39 +77,60 @@ def agrees_with_its_log(entry: polib.POEntry, group: list[AlignmentRecord]) -> b
         return False
     assert forms_of(group) == targets
     assert ("fuzzy" in entry.flags) == (group[0].status == "fuzzy")
-    assert all(record.status == "fuzzy" for record in group if record.rung or record.checks)
+    assert all(record.status == "fuzzy" for record in group if record.rung not in ("", "masked") or record.checks)
     return True
 
 
-def assert_what_was_right_is_written(group: list[AlignmentRecord], options: dict[str, str]) -> None:
-    """Where nothing was wrong with the first answer to a form, it stands there, at once and as it was."""
-    for record in group:
+class Asked:
+    """The backend's own book of what it was asked for."""
+
+    def __init__(self, trace: Path, options: dict[str, str]) -> None:
+        self.masks, self.seed = int(options["masks"]), options["seed"]
+        self.asked: dict[tuple[str, int | None], list[tuple[int | None, str, str]]] = defaultdict(list)
+        for line in trace.read_text(encoding="utf-8").splitlines():
+            context, form, *what = json.loads(line)
+            self.asked[context, form].append(tuple(what))
+
+    def texts(self, record: AlignmentRecord) -> tuple[Part, Counted | None, str]:
+        """The only part of a form, how it was asked for with a number, and the text of its first request."""
         (part,) = cut(record.source, frozenset(record.flags), "en")
-        sent = part.sent(int(options["masks"]))
-        request = Request(0, sent, context=record.context, form=record.form)
-        if part.copied or hostile_backend.kind_of(request, options["seed"]) not in hostile_backend.VALID:
-            continue
-        answer = hostile_backend.answer(request, options["seed"]).strip()
-        expected = part.unmask(answer, frozenset(record.flags), True) if sent == part.text else answer
+        sample, first, _ = self.asked[record.context, record.form][0]
+        return part, self.counted(part, sample), first
+
+    def counted(self, part: Part, sample: int | None) -> Counted | None:
+        masked = bool(part.placeholders) and part.sent(self.masks) == part.text
+        return with_number(part, sample, masked) if sample is not None else None
+
+    def assert_what_was_right_is_written(self, record: AlignmentRecord, written: bool) -> None:
+        """Where nothing was wrong with the first answer to a form, it stands there, at once and as it was."""
+        if record.origin == "copy":
+            return
+        part, counted, first = self.texts(record)
+        request = Request(0, first, context=record.context, form=record.form)
+        if hostile_backend.kind_of(request, self.seed) not in hostile_backend.VALID:
+            return
+        masked = part.sent(self.masks) == part.text
+        answer: str | None = hostile_backend.answer(request, self.seed).strip()
+        if counted and answer:
+            answer = counted.restored(answer)
+        assert answer is not None
+        if masked:
+            answer = part.unmask(answer, frozenset(record.flags), True)
         assert record.rung == "" and record.tries == 1, record
-        if all(other.status in WRITTEN for other in group):
-            assert record.target == part.put_back(expected)
+        assert not written or record.target == part.put_back(answer)
 
-
-def assert_attempts_are_in_the_log(groups: list[list[AlignmentRecord]], trace: Path) -> None:
-    """The backend has kept its own book of what it was asked for."""
-    asked = defaultdict(set)
-    for line in trace.read_text(encoding="utf-8").splitlines():
-        context, form, source, constrained, hypotheses = json.loads(line)
-        piece = hypotheses == 1 and not constrained and not any(ord(character) >= MASK_BASE for character in source)
-        asked[context, form].add("n-best" if hypotheses > 1 else "constrained" if constrained else piece)
-    rungs: Counter[str] = Counter()
-    for record in (record for group in groups for record in group if record.origin != "copy"):
-        attempts = asked[record.context, record.form]
-        rungs[record.rung] += 1
-        assert record.tries == len(attempts), (record, attempts)
-        assert record.rung in ("", "pieces") or record.rung in attempts
-    assert min(rungs[rung] for rung in ("", "constrained", "n-best", "pieces")) > 5
+    def rung(self, record: AlignmentRecord) -> str:
+        """Where a form ended according to the log, which agrees with the book."""
+        part, counted, first = self.texts(record)
+        asked = self.asked[record.context, record.form]
+        rungs = {how for _, _, how in asked}
+        plain = {source for _, source, how in asked if not how} - {first}
+        if counted and part.sent(self.masks) in plain:
+            rungs.add("masked")
+        if plain - {part.sent(self.masks)}:
+            rungs.add("pieces")
+        assert record.tries == len(rungs) and record.rung in rungs, (record, rungs)
+        return record.rung
 
 
 def test_pofilters_critical_tests_gain_nothing(ran: tuple[Path, dict[str, str]]) -> None:

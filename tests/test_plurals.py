@@ -116,6 +116,13 @@ def test_a_sample_selects_its_form(lang: str, expected: tuple[int, ...]) -> None
     assert samples(known(lang)) == expected
 
 
+@pytest.mark.parametrize(
+    ("lang", "expected"), [("ja", (2,)), ("es", (1, 2)), ("fr", (1, 2)), ("sl", (101, 2, 3, 5)), ("lv", (21, 2, 0))]
+)
+def test_a_sample_of_several_is_not_one_if_it_need_not_be(lang: str, expected: tuple[int, ...]) -> None:
+    assert samples(known(lang), several=True) == expected
+
+
 def test_a_form_that_no_number_selects_is_its_own_sample() -> None:
     assert samples(PluralForms(3, "n != 1")) == (1, 2, 2)
 

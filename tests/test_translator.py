@@ -182,10 +182,10 @@ def test_each_plural_form_is_asked_for_with_its_sample() -> None:
 
     def answer(request: Request) -> str:
         seen.append((request.form, request.sample))
-        return "un archivo" if request.form == 0 else f"{M0} archivos"
+        return "un archivo" if request.form == 0 else "2 archivos"
 
     decision, backend = decide(segment("one file", "%d files", flags="c-format", target=("", "")), answer)
-    assert sorted(seen) == [(0, 1), (1, 2)]
+    assert sorted(seen) == [(0, 1), (1, 2)] and sorted(backend.sent) == ["2 files", "one file"]
     assert decision.target == ("un archivo", "%d archivos")
     assert [record.form for record in decision.records] == [0, 1]
 
@@ -193,12 +193,14 @@ def test_each_plural_form_is_asked_for_with_its_sample() -> None:
 def test_a_form_that_may_not_drop_the_number_translates_the_plural_text() -> None:
     class Slovenian(Catalogue):
         plural_samples = (1, 2)
+        plural_several = (101, 2)
         plural_relaxed = (False, False)
 
-    backend = Scripted(lambda request: f"{M0} datotek")
+    backend = Scripted(lambda request: request.source.replace("files", "datotek"))
     asked = segment("one file", "%d files", flags="c-format", target=("", ""))
-    list(Translator(Slovenian(), backend, Memory()).decide([asked]))
-    assert backend.sent == [f"{M0} files", f"{M0} files"]
+    ((decision,),) = Translator(Slovenian(), backend, Memory()).decide([asked])
+    assert backend.sent == ["101 files", "2 files"]
+    assert decision.target == ("%d datotek", "%d datotek")
 
 
 @pytest.mark.parametrize(

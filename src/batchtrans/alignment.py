@@ -216,7 +216,7 @@ def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
 
 def is_doubtful(group: Iterable[AlignmentRecord]) -> bool:
     """Whether a written segment failed a soft check or needed the ladder below its first rung."""
-    return any(record.checks or record.rung or record.tries > 1 for record in group)
+    return any(record.checks or record.rung not in ("", "masked") for record in group)
 
 
 def forms_of(group: Iterable[AlignmentRecord], field_name: str = "target") -> tuple[str, ...]:

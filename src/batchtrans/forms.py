@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .checks import judge_form
 from .placeholders import compare_placeholders
 from .protect import find
@@ -21,6 +23,14 @@ def form_sources(segment: Segment, document: Document) -> tuple[str, ...]:
         singular if sample == 1 and _fits(singular, plural, segment.flags, relaxed) else plural
         for sample, relaxed in zip(document.plural_samples, document.relaxed(segment), strict=True)
     )
+
+
+def form_samples(segment: Segment, document: Document, sources: Sequence[str]) -> tuple[int, ...]:
+    """For each form of a plural entry the number to translate it with: where its source is the plural text, one that is
+    not 1, if there is one (``101 files``)."""
+    several = document.plural_several or document.plural_samples
+    pairs = zip(document.plural_samples, several, sources, strict=True)
+    return tuple(many if source == segment.source[1] else sample for sample, many, source in pairs)
 
 
 def _fits(singular: str, plural: str, flags: frozenset[str], relaxed: bool) -> bool:

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 from . import checks as judges
 from . import parts as cutting
 from . import protect
+from .counted import Counted, with_number
 from .glossary import Term
 from .placeholders import compare_strictly
 from .scheduler import Batch, Scheduler
 from .types import Constraint, Problem, Request, Result, Segment
 
-#: The rungs as the log names them, in order. The first one, the text with its placeholders masked, has no name.
-RUNGS = ("", "constrained", "n-best", "plain", "pieces")
+#: The rungs as the log names them, in order. The first one has no name: the text with its placeholders masked, or in a
+#: plural form with a number that selects it in the place of the one that shows it.
+RUNGS = ("", "masked", "constrained", "n-best", "plain", "pieces")
 #: How many hypotheses are asked for where a backend has so many.
 HYPOTHESES = 4
 #: A part is one line; what a backend breaks anew, or indents, would show in the program.
@@ -42,6 +44,7 @@ class Climber:
     problems: list[Problem] = field(default_factory=list)
     result: Result | None = None
     batch: Batch | None = None
+    counted: Counted | None = None  # how it was asked for first
     constraint: Constraint | None = None  # what it takes long to find out
     others: tuple[str, ...] = ()  # hypotheses that nobody has judged
     endless: Result | None = None  # an answer that obeyed its constraint and was cut at the length cap
@@ -117,7 +120,15 @@ class Ladder:
     def climb(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Every unit exactly once, when its parts are done or nothing is left to try; in lists fit to be logged."""
         waiting = {id(unit): unit for unit in units}
-        for rung in (self._copies, self._first, self._constrained, self._others, self._plain, self._between):
+        for rung in (
+            self._copies,
+            self._first,
+            self._masked,
+            self._constrained,
+            self._others,
+            self._plain,
+            self._between,
+        ):
             for touched in rung(list(waiting.values())):
                 if finished := [unit for unit in touched if unit.done() and id(unit) in waiting]:
                     yield finished
@@ -130,7 +141,20 @@ class Ladder:
         yield list(units)  # some have nothing but parts that are copies
 
     def _first(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
-        yield from self._send(_todo(units), "", lambda item: {"source": self._text(item.part)})
+        todo = _todo(units)
+        for item in todo:
+            if item.form.sample is not None:
+                item.part.counted = with_number(item.part.cut, item.form.sample, self._is_masked(item.part))
+        yield from self._send(todo, "", self._first_fields)
+
+    def _first_fields(self, item: _Item) -> _Fields:
+        counted = item.part.counted
+        return {"source": counted.text if counted else self._text(item.part)}
+
+    def _masked(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
+        """The forms whose number was not found in the answer, with a mask in its place."""
+        todo = [item for item in _todo(units) if item.part.counted is not None]
+        yield from self._send(todo, "masked", lambda item: {"source": self._text(item.part)})
 
     def _constrained(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Once more, by a backend that can write each mask exactly once if it has to."""
@@ -242,12 +266,23 @@ class Ladder:
             part.problems = [Problem("truncated", _ENDLESS, hard=True)]
             if request.constraint is not None and part.endless is None:
                 part.endless = result
+        elif part.counted is not None and not part.rung:
+            self._judge_counted(item, part.counted, result.target)
         else:
             self._judge_answer(item, result.target, request.source)
         if request.hypotheses > 1:
             self._judge_others(item, result.others)
-        elif not part.done:
+        elif not part.done and (part.counted is None or part.rung):
             part.others += result.others
+
+    def _judge_counted(self, item: _Item, counted: Counted, text: str) -> None:
+        """Judge the answer to a text with a number in it, which becomes its placeholder again."""
+        answer = counted.restored(text)
+        if answer is not None:
+            self._judge_answer(item, answer, self._text(item.part))
+        else:
+            message = f"the number {counted.number} does not stand there once"
+            item.part.problems = [Problem("placeholders", message, hard=True)]
 
     def _judge_others(self, item: _Item, others: Sequence[str]) -> None:
         for text in others:

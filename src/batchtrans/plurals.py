@@ -21,6 +21,7 @@ MAX_FORMS = 20  #: plural forms of one language; the richest known has six
 CHECKED = 1000  #: numbers from 0 to this one are tried, as msgfmt does
 
 _OFTEN = 5  # msgl-check.c of gettext has the same constant
+_LARGE = (10_000, 100_000, 1_000_000)  # Romance languages have a form for millions
 _LONGEST_RANGE = 100_000  # numbers of a range that are tried
 _WORD = 1 << 64  # gettext computes in unsigned long
 _SLAVIC = "(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2)"
@@ -118,17 +119,20 @@ def parse_header(value: str) -> PluralForms | None:
     return forms if valid else None
 
 
-def samples(forms: PluralForms) -> tuple[int, ...]:
-    """For each form a number that selects it: 1 where that does, else the smallest one from 2, else 0.
+def samples(forms: PluralForms, *, several: bool = False) -> tuple[int, ...]:
+    """For each form a number that selects it: 1 where that does, else the smallest one from 2, else 0, else a round
+    large one. With ``several`` 1 and 0 come last.
 
-    A form that no number up to ``CHECKED`` selects gets its own index.
+    A form that none of them selects gets its own index.
 
     :raises ValueError: for an expression that :func:`compile_expression` refuses.
     """
     select = compile_expression(forms.formula)
+    numbers = [1, *range(2, CHECKED + 1), 0, *_LARGE]
     found: dict[int, int] = {}
-    for n in (*range(1, CHECKED + 1), 0):
-        found.setdefault(select(n), n)
+    for n in sorted(numbers, key=(1, 0).count) if several else numbers:
+        with suppress(ZeroDivisionError):  # beyond what msgfmt tries
+            found.setdefault(select(n), n)
     return tuple(found.get(form, form) for form in range(forms.nplurals))
 
 

@@ -38,6 +38,7 @@ _COUNTS = {
     "from duplicate": "repeated",
     "from copy": "copied as they are",
     "from kept": "kept",
+    "by masked": "with the number masked",
     "by constrained": "with placeholders constrained",
     "by n-best": "by another hypothesis",
     "by plain": "by a second attempt",

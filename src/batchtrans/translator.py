@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from . import checks as judges
 from . import parts as cutting
 from .alignment import WRITTEN, AlignmentRecord
-from .forms import form_sources
+from .forms import form_samples, form_sources
 from .glossary import Glossary
 from .ladder import Climber, Form, Ladder, Unit
 from .languages import foreign_judge
@@ -166,10 +166,11 @@ class Translator:
         sources = form_sources(segment, self._document)
         if len(segment.source) == 1:
             return Unit(segment, [Form(None, sources[0], None, False, self._parts(sources[0], segment.flags))])
+        samples = form_samples(segment, self._document, sources)
         forms = [
             Form(number, source, sample, relaxed, self._parts(source, segment.flags))
             for number, (source, sample, relaxed) in enumerate(
-                zip(sources, self._document.plural_samples, self._document.relaxed(segment), strict=True)
+                zip(sources, samples, self._document.relaxed(segment), strict=True)
             )
         ]
         return Unit(segment, forms)
@@ -221,7 +222,9 @@ class Translator:
         if failed:
             return Decision(segment, segment.target, segment.state, False, tuple(records))
         records = self._marking.weigh(records)
-        doubtful = any(part.rung for _, part in unit.parts()) or any(record.checks for record in records)
+        doubtful = any(part.rung not in ("", "masked") for _, part in unit.parts()) or any(
+            record.checks for record in records
+        )
         fuzzy = self._marking.is_marked(doubtful)
         if fuzzy:
             records = [record._replace(status="fuzzy") for record in records]

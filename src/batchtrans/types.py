@@ -109,7 +109,8 @@ class Document(ABC):
     """One opened file. :meth:`pieces` can be called again and again, and each time reads the file anew.
 
     ``bilingual`` says whether source and target stand side by side (a catalogue) or the target replaces the source
-    (a text). ``plural_samples`` has, for each plural form of the target, a number that selects it (empty where the
+    (a text). ``plural_samples`` has, for each plural form of the target, a number that selects it, 1 if that does, and
+    ``plural_several`` one that is not 1 if there is one (both empty where the
     format has no plurals); ``plural_relaxed`` says of each form whether so few numbers select it that it may leave
     the number out (gettext: fewer than 5 of 0 to 1000), unless :meth:`relaxed` knows more of a segment. ``newline`` is
     the document's usual line end, for the log only.
@@ -117,6 +118,7 @@ class Document(ABC):
 
     bilingual: bool = False
     plural_samples: tuple[int, ...] = ()
+    plural_several: tuple[int, ...] = ()
     plural_relaxed: tuple[bool, ...] = ()
     encoding: str = "utf-8"
     newline: str = "\n"

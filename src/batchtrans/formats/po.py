@@ -176,6 +176,7 @@ class PoDocument(Document):
         known = plurals.plural_forms(self.target_lang)
         self._forms = declared or known or plurals.DEFAULT
         self.plural_samples = plurals.samples(self._forms)
+        self.plural_several = plurals.samples(self._forms, several=True)
         self.plural_relaxed = plurals.relaxed(self._forms)
         if declared:
             self._declare_plurals: bool | None = False
