@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -184,6 +185,7 @@ def test_every_sample_format_is_read_for_exclusion(name: str) -> None:
         ("This text was never put into Spanish", "This text was never put into Spanish", "untranslated"),
         ("Call `open()` now", "Llame a `abrir()` ahora", "code differs"),
         ("Python 3.12", "Python 3.12", ""),
+        ("Where are you?", "Dónde estás?", "opening mark missing"),
     ],
 )
 def test_noise_is_named(english: str, spanish: str, reason: str) -> None:
@@ -218,15 +220,47 @@ def test_pairs_whose_placeholders_differ_are_not_masked_and_nothing_is_drawn_for
     assert chance.getstate() == before
 
 
-def test_a_made_up_word_stands_at_the_same_place_on_both_sides() -> None:
+def test_made_up_words_stand_at_the_same_place_on_both_sides() -> None:
     original = pair("Yesterday Boston won 14 games.", "Ayer Boston ganó 14 partidos.")
-    changed = {rows.augment(original, random.Random(seed)) for seed in range(300)} - {original[:2]}
+    changed = {rows.augment(original, random.Random(seed)) for seed in range(500)} - {original[:2]}
     assert len(changed) > 10
+    frame = re.compile(r"Yesterday (.+) won (.+) games\.")
     for english, spanish in changed:
-        left, right = english.rstrip(".").split(), spanish.rstrip(".").split()
-        assert left[1] == right[1] and left[3] == right[3]
-        assert (left[1] == "Boston") != (left[3] == "14")
-        assert left[3].isdigit() and left[1][0].isupper()
+        found = frame.fullmatch(english)
+        assert found and spanish == f"Ayer {found[1]} ganó {found[2]} partidos."
+        assert found.groups() != ("Boston", "14")
+        assert found[2].isdigit() or protect.masks_in(found[2])
+        assert found[1][0].isupper() or protect.masks_in(found[1])
+
+
+def test_people_of_everyday_sentences_are_mostly_replaced() -> None:
+    original = pair("Tom is a bright student.", "Tom es un estudiante brillante.")
+    replaced = sum("Tom" not in rows.augment(original, random.Random(seed))[0] for seed in range(1000))
+    assert 600 < replaced < 800
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_are_the_pairs_in_order_some_joined_some_behind_an_option(seed: int) -> None:
+    pairs = [pair(f"we saw the red house number {n} today.", f"hoy vimos la casa roja con el {n}.") for n in range(60)]
+    made = rows.texts(pairs, random.Random(seed))
+    assert 30 < len(made) <= 60
+    for side, word in enumerate(("house", "casa")):
+        assert sum(row[side].count(word) for row in made) == 60
+    for english, spanish in made:
+        assert max(len(english), len(spanish)) <= 350 + 1
+        head, text, _ = english.partition("we saw")
+        assert text and spanish.startswith(head)
+
+
+def test_labels_are_met_in_capitals_and_in_title_case() -> None:
+    original = pair("Search related items", "Buscar ítems relacionados")
+    seen = Counter(rows.augment(original, random.Random(seed)) for seed in range(2000))
+    assert set(seen) == {
+        original[:2],
+        ("SEARCH RELATED ITEMS", "BUSCAR ÍTEMS RELACIONADOS"),
+        ("Search Related Items", "Buscar ítems relacionados"),
+    }
+    assert seen[original[:2]] > 1500
 
 
 def test_an_epoch_draws_a_pair_as_often_as_its_weight_says() -> None:
@@ -249,7 +283,7 @@ def test_packed_rows_hold_whole_pairs_behind_one_bos_and_no_eos() -> None:
     assert (ids[:, 0] == encoder.bos).all() and (ids == encoder.bos).sum() == len(ids) and eos not in ids
     text = "".join(encoder.plain.decode([n for n in row if n not in (encoder.bos, encoder.pad)]) for row in ids)
     assert text == "".join(f"{english}\n{spanish}\n\n" for english, spanish in texts)
-    spanish = encoder.plain.decode([int(n) for n in ids[0][kinds[0] == base.SPANISH]])
+    spanish = encoder.plain.decode([int(n) for n in ids[0][kinds[0] == base.TARGET]])
     assert spanish.startswith("El archivo número 0 está listo.\n\nEl archivo número 1 está")
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -109,6 +110,26 @@ def test_a_territory_falls_back_to_the_language_and_a_note_says_so_once(embedded
     assert found.base == embedded / "base"
     assert len(found.notes) == (0 if code == "PT" else 1)
     assert all(code in note and "en-pt" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "cut short", "gone"])
+def test_an_embedded_model_whose_files_are_not_those_that_were_shipped_is_refused(
+    embedded: Path, damage: str, request: pytest.FixtureRequest
+) -> None:
+    files = {path.relative_to(embedded).as_posix(): path.read_bytes() for path in embedded.glob("*/*")}
+    listed = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
+    (embedded / "manifest.json").write_text(json.dumps({"files": listed}))
+    request.addfinalizer((embedded / "manifest.json").unlink)
+    assert find("en", "pt").name == "en-pt"
+    weights = embedded / "adapter" / "adapter_model.safetensors"
+    data = weights.read_bytes()
+    request.addfinalizer(lambda: weights.write_bytes(data) and None)
+    if damage == "gone":
+        weights.unlink()
+    else:
+        weights.write_bytes(data[:-1] + (bytes([data[-1] ^ 1]) if damage == "other bytes" else b""))
+    with pytest.raises(BackendError, match=r"adapter_model\.safetensors .*(shipped|read)"):
+        find("en", "pt")
 
 
 def test_an_adapter_trained_for_another_pair_is_refused() -> None:

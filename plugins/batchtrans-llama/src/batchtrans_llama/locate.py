@@ -14,6 +14,7 @@ from batchtrans import BackendError, UnsupportedPair, UsageError, plugins
 
 from .card import Adapter, Merged, read_adapter, read_json, read_merged
 from .fingerprint import fingerprint
+from .manifest import check_manifest
 from .options import Settings
 from .prompt import PROMPT, language_name
 
@@ -60,6 +61,7 @@ def locate(settings: Settings, source_lang: str, target_lang: str) -> Located:
     else:
         name, root = _embedded(source_lang, target_lang, notes)
         revision = None
+        check_manifest(root)
     base, own = (root / "base", root / "adapter") if (root / "base" / "config.json").is_file() else (root, None)
     if given is None and own is not None and not settings.adapter:
         given = read_adapter(own)
