@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchtrans.checks import judge, repair, repeated
+from batchtrans.checks import judge, repeated
 
 C = frozenset({"c-format"})
 PY = frozenset({"python-format"})
@@ -186,22 +186,6 @@ def by_definition(text: str) -> bool:
 )
 def test_repetition_is_found_wherever_it_is(text: str) -> None:
     assert repeated(text) == by_definition(text)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "expected"),
-    [
-        ("Open the file.", "abra el archivo", "Abra el archivo."),
-        ("Loading...", "Cargando", "Cargando..."),
-        ("Open", "Abrir.", "Abrir"),
-        ("Name:", "Nombre", "Nombre:"),
-        ("Stop!", "Alto", "Alto"),
-        ("Stop!", "¡Alto", "¡Alto!"),
-        ("name", "Nombre", "Nombre"),
-    ],
-)
-def test_repair_mends_edges_only(source: str, target: str, expected: str) -> None:
-    assert repair(source, target) == expected
 
 
 PAIRS = [

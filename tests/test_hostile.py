@@ -15,7 +15,9 @@ import hostile_backend
 from batchtrans import Request
 from batchtrans.alignment import WRITTEN, AlignmentRecord, forms_of, read_groups, read_history
 from batchtrans.counted import Counted, with_number
+from batchtrans.edges import mend
 from batchtrans.parts import Part, cut
+from batchtrans.protect import find
 from conftest import install, run_cli
 from made_catalogues import PLURALS, catalogue, complaints
 
@@ -86,6 +88,7 @@ class Asked:
 
     def __init__(self, trace: Path, options: dict[str, str]) -> None:
         self.masks, self.seed = int(options["masks"]), options["seed"]
+        self.language = options["seed"]
         self.asked: dict[tuple[str, int | None], list[tuple[int | None, str, str]]] = defaultdict(list)
         for line in trace.read_text(encoding="utf-8").splitlines():
             context, form, *what = json.loads(line)
@@ -117,6 +120,7 @@ class Asked:
         if masked:
             answer = part.unmask(answer, frozenset(record.flags), True)
         assert record.rung == "" and record.tries == 1, record
+        answer = mend(part.core, answer, self.language, find(answer, frozenset(record.flags)))
         assert not written or record.target == part.put_back(answer)
 
     def rung(self, record: AlignmentRecord) -> str:

@@ -125,7 +125,7 @@ def test_the_third_rung_translates_between_the_placeholders() -> None:
     words = {"Hi": "Hola", "and bye!": "y adiós"}
     decision, backend = decide(segment("Hi {name} and bye!"), lambda request: words.get(request.source, "Nada"))
     assert backend.sent[-2:] == ["and bye!", "Hi"]
-    assert decision.target == ("Hola {name} y adiós",)
+    assert decision.target == ("¡Hola {name} y adiós!",)
     assert decision.records[0].origin == "pieces"
 
 

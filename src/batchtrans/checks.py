@@ -1,4 +1,4 @@
-"""The judges: what is wrong with a translation, and the repairs that cannot make it worse.
+"""The judges: what is wrong with a translation.
 
 A *hard* problem means that the text must not be written: it would break a program or a catalogue. A *soft* one is a
 doubt, written into the log and, by ``--mark low``, made visible as a fuzzy entry.
@@ -16,7 +16,7 @@ from .protect import Span, find, has_words
 from .syntaxes.prose import access_key
 from .types import Problem
 
-__all__ = ["Check", "Foreign", "compare_placeholders", "judge", "judge_form", "may_leave_out", "repair", "repeated"]
+__all__ = ["Check", "Foreign", "compare_placeholders", "judge", "judge_form", "may_leave_out", "repeated"]
 
 Check = Callable[[str, str, frozenset[str]], Iterable[Problem]]
 
@@ -209,18 +209,3 @@ def _run(text: str, start: int, distance: int) -> int:
     while last + distance < len(text) and text[last] == text[last + distance]:
         last += 1
     return last - first
-
-
-def repair(source: str, target: str) -> str:
-    """Make end mark and first capital those of the source, where that is one character at the edge."""
-    ours, theirs = _end_mark(source), _end_mark(target)
-    if ours != theirs:
-        wanted = ours in {".", ":", "…"} or (ours == "!" and "¡" in target)  # Spanish sets marks in pairs
-        if not theirs and wanted and target[-1:].isalnum():
-            target += "..." if source.endswith("...") else ours
-        elif not ours and theirs == "." and target.endswith(".") and not target.endswith(".."):
-            target = target[:-1]
-    first, answer = source[:1], target[:1]
-    if first.isupper() and answer.islower() and len(answer.upper()) == 1:
-        target = answer.upper() + target[1:]
-    return target

@@ -14,6 +14,7 @@ from . import checks as judges
 from . import parts as cutting
 from . import protect
 from .counted import Counted, with_number
+from .edges import end_mark, mend
 from .glossary import Term
 from .placeholders import compare_strictly
 from .scheduler import Batch, Scheduler
@@ -102,7 +103,8 @@ _Fields = dict[str, Any]
 
 class Ladder:
     """Asks through a scheduler, judges with the built-in checks and ``further`` ones; ``foreign`` tells whether a text
-    is in the source's language, and ``terms`` which terms of a glossary a request should carry."""
+    is in the source's language, and ``terms`` which terms of a glossary a request should carry. ``language`` is the
+    target's, in which edges are mended."""
 
     def __init__(
         self,
@@ -110,12 +112,14 @@ class Ladder:
         further: Sequence[judges.Check] = (),
         foreign: judges.Foreign | None = None,
         terms: Callable[[str], Sequence[Term]] | None = None,
+        language: str = "",
     ) -> None:
         self._scheduler = scheduler
         self._backend = scheduler.backend
         self._further = further
         self._foreign = foreign
         self._terms = terms
+        self._language = language
 
     def climb(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Every unit exactly once, when its parts are done or nothing is left to try; in lists fit to be logged."""
@@ -308,12 +312,14 @@ class Ladder:
 
     def _judge(self, item: _Item, text: str, *, misplaced: bool = False) -> None:
         part, text = item.part, text.strip()
-        better = judges.repair(part.cut.core, text)
+        better = mend(part.cut.core, text, self._language, protect.find(text, item.flags))
         part.repaired = better != text
         relaxed = item.form.relaxed and item.whole
         part.problems = judges.judge(
             part.cut.core, better, item.flags, relaxed=relaxed, further=self._further, foreign=self._foreign
         )
+        if end_mark(part.cut.core) == end_mark(better, self._language):  # which the judge knows in English only
+            part.problems = [problem for problem in part.problems if problem.code != "end"]
         part.problems[:0] = [
             *compare_strictly(part.cut.core, better, item.flags),
             *_breaks(part.cut.core, better),

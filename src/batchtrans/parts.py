@@ -1,12 +1,13 @@
 """How a text is cut into the parts that a model is asked for, and how their answers become a text again.
 
-Placeholders are masked first, so that no cut falls inside one; then the text is cut into lines and sentences, and
-each part loses its blanks at the edges and its line breaks. Translating and evaluating both come here, so that a
+Placeholders are masked first, so that no cut falls inside one; then the text is cut into lines, sentences and columns,
+and each part loses its blanks at the edges and its line breaks. Translating and evaluating both come here, so that a
 model is measured on what it will be asked.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import NamedTuple
@@ -124,7 +125,7 @@ def cut(source: str, flags: frozenset[str], language: str, staying: Staying | No
     """The parts of a text in ``language``; the joined ``source`` of all parts is the text."""
     masked = protect.mask(source, _masked_spans(source, flags, staying)[: protect.MOST_MASKS])
     parts = []
-    for piece in segmentation.split(masked.text, language):
+    for piece in (cell for passage in segmentation.split(masked.text, language) for cell in _cells(passage)):
         text, numbers = protect.renumber(piece)
         placeholders = tuple(masked.placeholders[number] for number in numbers)
         lead, wrapped, trail = protect.edges(text)
@@ -134,6 +135,13 @@ def cut(source: str, flags: frozenset[str], language: str, staying: Staying | No
         copied = is_copy(core, flags, staying)
         parts.append(Part(lead + wrapped + trail, text, placeholders, lead, core, trail, wrapped, copied))
     return parts
+
+
+def _cells(text: str) -> list[str]:
+    """The text cut behind the tabs within it: what they part are columns, not words of one sentence."""
+    lead, core, trail = protect.edges(text)
+    cells = re.findall(r"[^\t]+(?:\t\s*)?", core) if "\t" in core else [core]
+    return [lead + core + trail] if len(cells) == 1 else [lead + cells[0], *cells[1:-1], cells[-1] + trail]
 
 
 def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) -> bool:
