@@ -73,6 +73,20 @@ def test_hundreds_of_requests_in_batches_of_any_size(batch: int, threads: int) -
         assert differences(engine.decode(*some), expected[part]) == []
 
 
+def test_long_requests_go_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchtrans_llama.ct2 import engine as module
+
+    monkeypatch.setattr(module, "_TOKENS", 150)  # the longest have 89
+    asked, expected = reference("plain", 60, 9)
+    engine = Ct2Engine(converted())
+    assert differences(engine.decode(*asked), expected) == []
+    rows = [module._Row(index, *each, engine._rules) for index, each in enumerate(zip(*asked, strict=True))]
+    batches = list(engine._batches(rows, 9))
+    assert sorted(row.index for batch in batches for row in batch) == list(range(60))
+    assert {len(batch) for batch in batches} >= {1, 2, 3}
+    assert all(len(batch) * (len(batch[0].prompt) + batch[0].cap) <= 150 or len(batch) == 1 for batch in batches)
+
+
 def test_prompts_without_a_common_prefix_and_of_one_token() -> None:
     asked = requests(40, prefix=0, longest=3)
     assert min(map(len, asked.prompts)) == 1

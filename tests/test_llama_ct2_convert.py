@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ pytest.importorskip("ctranslate2", reason="the extra cpu of batchtrans-llama is 
 
 import tiny_model
 from batchtrans import BackendError, UsageError
-from batchtrans_llama import engines
+from batchtrans_llama import devices, engines
 from batchtrans_llama.backend import LlamaBackend
 from batchtrans_llama.card import Adapter, read_adapter, read_json
 from batchtrans_llama.ct2 import convert, store
@@ -356,6 +357,30 @@ def test_auto_leaves_a_gpu_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     found = locate(settings_for(), "en", "es")
     assert not engines.ct2_suits(found, settings_for())
     assert engines.ct2_suits(found, settings_for(device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("build", "in_driver", "likely"),
+    [("2.13.0+cpu", 1, False), ("2.13.0+cu130", 1, True), ("2.13.0", 2, True), ("2.13.0+cu130", 0, False),
+     ("2.13.0+rocm7", 0, True), (None, 1, False)],
+)  # fmt: skip
+def test_whether_torch_could_have_a_gpu_is_told_without_it(
+    build: str | None, in_driver: int, likely: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(_: str) -> str:
+        if build is None:
+            raise PackageNotFoundError("torch")
+        return build
+
+    monkeypatch.setattr(devices, "version", version)
+    monkeypatch.setattr(devices, "_driver_devices", lambda: in_driver)
+    assert devices.cuda_is_likely() is likely
+
+
+def test_the_driver_sees_what_torch_sees() -> None:
+    import torch
+
+    assert devices._driver_devices() == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

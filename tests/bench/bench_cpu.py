@@ -6,7 +6,7 @@ bits lose.
     python tests/bench/bench_cpu.py quality SET...
 
 SET is a file of translations by people that ``batchtrans eval`` reads. ``speed`` takes segments of them evenly and
-sorts them by length; an arm is an engine with its batch, or Apertium (Debian's apertium-eng-spa, each text a paragraph).
+sorts them by length; an arm is an engine with its batch, or Apertium (Debian's apertium-eng-spa, texts as paragraphs).
 Each arm and round is a process of its own and the arms take turns, so that a busy machine meets all alike. Loading and
 a first text are not counted, Apertium's start is, which is short. Of several rounds the one with the least processor
 time counts. ``start`` times whole commands on a catalogue of ten entries of the sample: the first one, which converts

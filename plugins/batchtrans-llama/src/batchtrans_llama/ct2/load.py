@@ -18,6 +18,9 @@ from ..tokenizer import PlainTokenizer, is_plain
 from . import convert, store
 from .weights import Weights, by_numpy
 
+#: Most batches at a time: with more threads than that, several work on one, since each batch has a cache of its own.
+_BATCHES = 8
+
 
 class _Place(NamedTuple):
     """What stands in for a torch device."""
@@ -43,12 +46,15 @@ def load_ct2(found: Located, settings: Settings) -> Loaded:
     notes: list[str] = []
     directory = _converted(found, config, dtype, ctranslate2.__version__, notes)
     threads = _threads()
+    batches = min(threads, _BATCHES)
     try:
         model = ctranslate2.Generator(
-            str(directory), "cpu", compute_type="int8_float32" if dtype == "int8" else dtype,
-            inter_threads=threads, intra_threads=1,
-        )  # fmt: skip
-    except RuntimeError as error:
+            str(directory),
+            compute_type="int8_float32" if dtype == "int8" else dtype,
+            inter_threads=batches,
+            intra_threads=threads // batches,
+        )
+    except (RuntimeError, ValueError) as error:
         raise BackendError(
             f"CTranslate2 cannot load the converted model: {error}", f"Remove {directory}, and it is converted again."
         ) from None
