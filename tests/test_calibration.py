@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,11 @@ def test_a_bound_is_above_what_was_found_and_nearer_the_more_was_seen(count: int
     errors = data.draw(st.integers(0, count))
     assert errors / count < upper_bound(errors, count) <= 1 + 1e-9 or errors == count
     assert upper_bound(10 * errors, 10 * count) <= upper_bound(errors, count) + 1e-9
+
+
+def test_all_steps_of_a_curve_hold_together() -> None:
+    share = (1 - calibrated.SURE) / calibrated.STEPS
+    assert upper_bound(0, 400) == pytest.approx((z := NormalDist().inv_cdf(1 - share)) ** 2 / (400 + z**2), rel=1e-3)
 
 
 def test_a_bound_holds_19_times_of_20() -> None:
@@ -264,7 +270,14 @@ def marked(marking: Marking, logprob: tuple[float, float] | None) -> tuple[bool,
 def test_an_unsure_translation_is_marked() -> None:
     assert marked(Marking("low", MADE), (-0.5, -1.0)) == (False, pytest.approx(0.7311, abs=1e-4))
     assert marked(Marking("low", MADE), (-1.0, -1.0))[0] and not marked(Marking("none", MADE), (-1.0, -1.0))[0]
-    assert marked(Marking("low"), (-9.0, -9.0)) == (False, None)
+
+
+def test_without_a_calibration_less_than_an_even_chance_is_unsure() -> None:
+    assert marked(Marking("low"), (-0.6, -9.0)) == (False, None) and marked(Marking("low"), (-0.7, -0.7)) == (
+        True,
+        None,
+    )
+    assert marked(Marking("low"), None) == (False, None)
 
 
 def test_a_bound_chooses_the_threshold_and_counts_what_has_no_confidence() -> None:

@@ -280,6 +280,14 @@ def test_check_reports_terms_by_severity(cli: Cli, tmp_path: Path) -> None:
     ]
 
 
+def test_a_broken_glossary_is_no_fault_of_the_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("en,es\nOpen,Abra\n")
+    (tmp_path / "terms.tbx").write_text("<tbx>")
+    for command in (["check", "a.csv"], ["run", "a.csv", "--column", "en", "--backend", "pseudo"]):
+        done = cli(*command, "--to", "es", "--glossary", "terms.tbx")
+        assert done.returncode in (1, 2) and b"terms.tbx:" in done.stderr and not done.stdout
+
+
 @pytest.mark.parametrize("command", [["run", "a.csv", "--column", "en", "--backend", "pseudo"], ["check", "a.csv"]])
 def test_a_glossary_that_is_not_there_exits_2(command: list[str], cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("en,es\nOpen,Abra\n")

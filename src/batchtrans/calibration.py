@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from .alignment import AlignmentRecord
@@ -33,13 +32,16 @@ ERROR_BELOW = 50.0
 UNSURE = "unsure"
 #: Where nobody sets a bound, a translation is marked that is more likely wrong than right.
 LEAST = 0.5
+#: Without a calibration, one whose tokens have on average less than an even chance. Of 1,775 translations of news,
+#: health and documentation by an early embedded model that were 4 %, of which 81 % were errors, as 39 % of all.
+LEAST_MEAN = math.log(0.5)
 #: Bins of equal mass that a calibration error is taken over, and steps of the curve of coverage.
 BINS, STEPS = 10, 20
 #: Fewer texts, or fewer of either kind, are not enough to fit to.
 FEWEST, FEWEST_OF_A_KIND = 100, 10
 #: How sure the bounds of all steps are to hold together: each has its share of what may go wrong (Bonferroni).
 SURE = 0.95
-_DEVIATIONS = NormalDist().inv_cdf(1 - (1 - SURE) / STEPS)
+_DEVIATIONS = 2.807  # of the normal distribution, for 1 - (1 - SURE) / STEPS of one side
 _RIDGE = 1.0  # the weight of the penalty on weights of scaled features: one row's worth
 _ROUNDS = 50  # Newton's method takes five to ten
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .alignment import WRITTEN, AlignmentRecord, Run, forms_of, is_log, read_gro
 from .errors import FormatError, UsageError
 from .findings import ERROR, RULES, WARNING, Checked, Finding, as_json, as_line, as_sarif
 from .forms import form_sources
-from .glossary import load_glossary
+from .glossary import Glossary, load_glossary
 from .languages import foreign_judge
 from .pairs import declared_language, is_readable, read_units
 from .plugins import Registry, registry, resolve
@@ -46,7 +46,7 @@ class Request:
     source_lang: str = "en"
     target_lang: str = UNKNOWN
     format_name: str | None = None
-    values: Mapping[str, tuple[str, ...]] | None = None
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     only: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
     severity: str = WARNING
@@ -175,7 +175,7 @@ class Checker:
         name = path.name.lower()
         if name.endswith(".jsonl") and is_log(path):
             return self._log(path, left_out)
-        columns = (request.values or {}).get("column", ())
+        columns = request.values.get("column", ())
         readable = is_readable(path) and not name.endswith((".po", ".pot"))
         if request.format_name is None and readable and not (columns and name.endswith(_TABLES)):
             return self._pairs(path, columns, left_out)
@@ -192,10 +192,16 @@ class Checker:
         if language not in self._by_language:
             request, checks = self.request, self._further
             if request.glossary:
-                checks = [*checks, load_glossary(request.glossary, request.source_lang, language).check]
+                checks = [*checks, self._glossary(language).check]
             foreign = None if language == UNKNOWN else foreign_judge(request.source_lang, language)
             self._by_language[language] = checks, foreign
         return self._by_language[language]
+
+    def _glossary(self, language: str) -> Glossary:
+        try:
+            return load_glossary(self.request.glossary, self.request.source_lang, language)
+        except FormatError as error:  # not a fault of the file that is judged
+            raise UsageError(error.what, error.hint) from None
 
     # Logs
 
@@ -223,7 +229,7 @@ class Checker:
 
     def _pairs(self, path: Path, columns: tuple[str, ...], left_out: Counter[str]) -> Iterator[Finding]:
         request = self.request
-        into = (request.values or {}).get("into", ())
+        into = request.values.get("into", ())
         if len(columns) != len(into) or len(columns) > 1:
             raise UsageError(f"{path}: --column and --into name the two texts of a pair, once each")
         target_lang = declared_language(path) or request.target_lang
@@ -275,7 +281,7 @@ class Checker:
         name = request.format_name or found.format_for(path.suffix)
         if name is None:
             raise UsageError(f"{path}: no format reads this file", f"Name one with --format {'|'.join(found.formats)}.")
-        values = dict(request.values or {})
+        values = dict(request.values)
         if unknown := sorted(set(values) - set(found.formats[name].options)):
             known = ", ".join(found.formats[name].options) or "none"
             raise UsageError(f"format {name} takes no option {unknown[0]!r}", f"Known options: {known}.")
@@ -321,13 +327,16 @@ def _findings(path: Path, line: int, segment: str, form: int | None, problems: I
 
 def _numbered_groups(path: Path, run: Run) -> Iterator[tuple[int, list[AlignmentRecord]]]:
     """The groups of a run, each with the line of the log on which it begins."""
-    with path.open("rb") as file:
-        line = file.read(run.start).count(b"\n") + 1
+    line = _line_of(path, run.start)
     for group in read_groups(path, run):
         yield line, group
         line += len(group)
 
 
 def _line_of(path: Path, offset: int) -> int:
+    line = 1
     with path.open("rb") as file:
-        return file.read(offset).count(b"\n") + 1
+        while offset > 0 and (data := file.read(min(offset, 1 << 20))):
+            line += data.count(b"\n")
+            offset -= len(data)
+    return line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .alignment import AlignmentRecord
-from .calibration import LEAST, UNSURE, Calibration, features_of
+from .calibration import LEAST, LEAST_MEAN, UNSURE, Calibration, features_of
 from .errors import UsageError
 
 
@@ -50,12 +50,18 @@ class Marking:
 
     def weigh(self, records: Sequence[AlignmentRecord]) -> list[AlignmentRecord]:
         """The records of a segment that was just translated, with its confidence. Too low a one is a doubt like those
-        of the judges; under a bound, having none is too."""
-        made = any(record.origin != "copy" for record in records)
-        if self._calibration is None or not made:
+        of the judges; under a bound, having none is too. Without a calibration the mean log-probability is looked at.
+        """
+        if all(record.origin == "copy" for record in records):
             return list(records)
         features = features_of(records)
-        confidence = None if features is None else round(self._calibration.confidence(features), 4)
-        unsure = self._bounded if confidence is None else self.is_unsure(confidence)
+        confidence = records[0].confidence
+        if self._calibration is None:
+            unsure = features is not None and features[0] < LEAST_MEAN
+        else:
+            confidence = None if features is None else round(self._calibration.confidence(features), 4)
+            unsure = self._bounded if confidence is None else self.is_unsure(confidence)
+        if not unsure and confidence == records[0].confidence:
+            return list(records)
         doubts = (UNSURE,) if unsure else ()
         return [record._replace(confidence=confidence, checks=(*record.checks, *doubts)) for record in records]
