@@ -421,6 +421,7 @@ def test_a_bound_holds_for_what_is_taken_from_an_earlier_run(cli: Cli, noisy: Pa
             "does not say how probable",
         ),
         (["calibrate", "pairs.csv", "--to", "es", "--backend", "noisy", "-O", "x=1"], 2, "takes no option 'x'"),
+        (["calibrate", "pairs.csv", "--to", "es", "--backend", "noisy", "-o", "none/c.json"], 2, "cannot be written"),
         (["calibrate", "none.csv", "--to", "es", "--backend", "noisy"], 2, "there is no file none.csv"),
         (["run", "a.txt", "--to", "es", "--backend", "noisy", "--model", "bad.json"], 3, "cannot be read"),
     ],

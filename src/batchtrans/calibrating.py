@@ -6,6 +6,7 @@ them, chosen by a hash of the source, is fitted to; the other half and the sets 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -94,6 +95,8 @@ def calibrate_command(given: Mapping[str, Any]) -> int:
         output = output or backend.calibration_file
         if output is None:
             raise UsageError("there is no place for a calibration beside this model", "Name a file with -o.")
+        if not os.access(output.resolve().parent, os.W_OK):
+            raise UsageError(f"{output} cannot be written", "Name another file with -o.")
         observed = _observe("pairs", pairs, backend, languages)
         others = {str(path): _observe(str(path), held, backend, languages) for path, held in left_out.items()}
     finally:

@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 
 from batchtrans import BackendError
+from batchtrans.calibration import FILE as CALIBRATION
 
 from .card import read_json
 
@@ -16,7 +17,8 @@ MANIFEST = "manifest.json"
 
 
 def check_manifest(root: Path) -> None:
-    """Compare the files of a model directory with size and sha256 in its ``manifest.json``, if it has one.
+    """Compare the files of a model directory with size and sha256 in its ``manifest.json``, if it has one; but for its
+    calibration, which users may make anew.
 
     :raises BackendError: for a file that is missing or another one, naming it.
     """
@@ -24,6 +26,8 @@ def check_manifest(root: Path) -> None:
     if not path.is_file():
         return
     for name, entry in read_json(path, f"{path} cannot be read")["files"].items():
+        if Path(name).name == CALIBRATION:
+            continue
         what = _fault(root / name, entry["bytes"], entry["sha256"])
         if what:
             raise BackendError(
