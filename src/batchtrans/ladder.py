@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from . import checks as judges
 from . import parts as cutting
 from . import protect
+from .accelerators import Label
 from .counted import Counted, with_number
 from .edges import end_mark, mend
 from .glossary import Term
@@ -68,10 +69,11 @@ class Form:
 
 @dataclass(slots=True)
 class Unit:
-    """A segment whose forms are cut into parts."""
+    """A segment whose forms are cut into parts; of a ``label`` the access key is not in them."""
 
     segment: Segment
     forms: list[Form]
+    label: Label | None = None
 
     def parts(self) -> Iterator[tuple[Form, Climber]]:
         for form in self.forms:

@@ -6,9 +6,11 @@ cut into parts, and the parts go up the ladder. A segment is written only if all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from . import accelerators
 from . import checks as judges
 from . import parts as cutting
 from .alignment import WRITTEN, AlignmentRecord
@@ -41,6 +43,15 @@ class Decision(NamedTuple):
     @property
     def changed(self) -> bool:
         return self.written and (self.target, self.state) != (self.segment.target, self.segment.state)
+
+
+@dataclass(slots=True)
+class _Menu:
+    """Labels whose access keys should differ, in the order of the file, and the keys that neighbours have already."""
+
+    units: list[Unit]
+    taken: set[str] = field(default_factory=set)
+    through: int = 0
 
 
 class Translator:
@@ -95,8 +106,10 @@ class Translator:
             yield self._verbatim(asked)
         else:
             units = [self._unit(segment) for segment in asked]
+            menus = self._menus(window, direct, units)
             for finished in self._ladder.climb(units) if self._ladder else ():
-                yield [self._conclude(unit) for unit in finished]
+                if ready := [unit for one in finished for unit in self._ready(one, menus)]:
+                    yield [self._conclude(unit) for unit in ready]
 
     # Without a model
 
@@ -110,7 +123,9 @@ class Translator:
         known = self._memory.find(segment.context, sources)
         if known and self._acceptable(segment, sources, known.targets):
             return self._direct(segment, sources, known)
-        if all(cutting.is_copy(text, segment.flags, self._staying) for text in sources) and self._acceptable(
+        label = self._label(segment)
+        texts = (label.text,) if label else sources
+        if all(cutting.is_copy(text, segment.flags, self._staying) for text in texts) and self._acceptable(
             segment, sources, sources
         ):
             return self._direct(segment, sources, Known(sources, "copy"))
@@ -167,6 +182,9 @@ class Translator:
     def _unit(self, segment: Segment) -> Unit:
         sources = form_sources(segment, self._document)
         if len(segment.source) == 1:
+            if (label := self._label(segment)) and len(parts := self._parts(label.text, segment.flags)) == 1:
+                parts[0].cut = parts[0].cut._replace(source=sources[0])
+                return Unit(segment, [Form(None, sources[0], None, False, parts)], label)
             return Unit(segment, [Form(None, sources[0], None, False, self._parts(sources[0], segment.flags))])
         samples = form_samples(segment, self._document, sources)
         forms = [
@@ -176,6 +194,52 @@ class Translator:
             )
         ]
         return Unit(segment, forms)
+
+    def _label(self, segment: Segment) -> accelerators.Label | None:
+        """What a segment is without its access key, if it has one; only catalogues have menus."""
+        if not self._document.bilingual or len(segment.source) > 1:
+            return None
+        return accelerators.split(segment.source[0], segment.flags)
+
+    def _menus(self, window: Sequence[Segment], decided: Sequence[Decision], units: Sequence[Unit]) -> dict[int, _Menu]:
+        """For each unit that is a label, by its identity, the group of labels whose keys should differ."""
+        if not any(unit.label for unit in units):
+            return {}
+        by_segment = {unit.segment.id: unit for unit in units if unit.label}
+        known = {decision.segment.id: decision.target for decision in decided}
+        menus: dict[int, _Menu] = {}
+        for indices in accelerators.groups(window):
+            segments = [window[index] for index in indices]
+            menu = _Menu([by_segment[segment.id] for segment in segments if segment.id in by_segment])
+            for segment in segments:
+                if (label := self._label(segment)) and any(known.get(segment.id, ())):
+                    menu.taken.add(accelerators.key_of(known[segment.id][0], label.sign))
+            menus.update((id(unit), menu) for unit in menu.units)
+        return menus
+
+    def _ready(self, unit: Unit, menus: Mapping[int, _Menu]) -> list[Unit]:
+        """The units that can be concluded when this one is through: itself, or all of its menu after the last of them,
+        so that keys do not depend on the order in which a backend answers."""
+        menu = menus.get(id(unit))
+        if menu is None:
+            return [unit]
+        menu.through += 1
+        if menu.through < len(menu.units):
+            return []
+        for one in menu.units:
+            self._put_key(one, menu.taken)
+        return menu.units
+
+    def _put_key(self, unit: Unit, taken: set[str]) -> None:
+        (form,) = unit.forms
+        (part,) = form.parts
+        if unit.label is None or not part.done:
+            return
+        text, key = accelerators.put_back(part.target, unit.label, taken, unit.segment.flags)
+        problems = judges.judge(form.source, text, unit.segment.flags, further=self._further, soft=False)
+        if not any(problem.hard for problem in problems):
+            part.target = text
+            taken.add(key)
 
     def _parts(self, source: str, flags: frozenset[str]) -> list[Climber]:
         """The parts of one form; those without words are done."""
