@@ -282,7 +282,7 @@ def test_without_a_calibration_less_than_an_even_chance_is_unsure() -> None:
 
 def test_a_bound_chooses_the_threshold_and_counts_what_has_no_confidence() -> None:
     marking = Marking("low", MADE, 0.02)
-    assert "0.900" in marking.note
+    assert marking.note == "--max-error 2%: translations with a confidence under 0.900 are marked"
     assert marked(marking, (-0.5, -1.0))[0] and not marked(marking, (-0.1, -1.0))[0]
     assert marked(marking, None) == (True, None) and not marked(Marking("low", MADE), None)[0]
     assert not marked(Marking("low", MADE, 0.3), (-0.8, -1.0))[0]

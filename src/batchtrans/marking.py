@@ -34,10 +34,10 @@ class Marking:
             )
         least = calibration.threshold(max_error)
         self._least = 2.0 if least is None else least  # no confidence is that high
-        self.note = (
-            f"--max-error {max_error:.3g}: no confidence is known to reach it, so all translations are marked"
+        self.note = f"--max-error {100 * max_error:g}%: " + (
+            "no confidence is known to reach it, so all translations are marked"
             if least is None
-            else f"--max-error {max_error:.3g}: translations with a confidence under {least:.3f} are marked"
+            else f"translations with a confidence under {least:.3f} are marked"
         )
 
     def is_marked(self, doubtful: bool) -> bool:
