@@ -76,6 +76,8 @@ def compare_others(
 def compare_strictly(source: str, target: str, flags: frozenset[str]) -> Iterator[Problem]:
     """What a person may do with placeholders and a backend may not: show one twice or in another way, drop one where
     gettext lets it, write what would be one in another syntax. The cases of an ICU message are its language's own."""
+    if _SIGNS.isdisjoint(source) and _SIGNS.isdisjoint(target):
+        return  # of what is left, the others have to be the same ones anyway
     counts, signs = [], []
     formats = [flag for flag in syntaxes.chosen(source, flags) if flag != "icu-message-format"]
     for text in (source, target):
