@@ -279,13 +279,13 @@ def test_a_text_too_large_for_any_memory_is_an_error_of_its_own() -> None:
 
         def stream(self, prompts: Any, caps: Any) -> Iterator[tuple[int, Decoded]]:
             for index, prompt in enumerate(prompts):
-                yield index, Decoded([], [], "memory") if len(prompt) > 50 else Decoded([9], [-0.5], "eos")
+                yield index, Decoded([], [], "memory") if len(prompt) > 50 else Decoded([9], [-0.5, -0.5], "eos")
 
     loaded = load(tiny_model.full_base(), device="cpu")
     asker = Asker(loaded, PROMPT, "en", "es", LengthCap(), engine=Full())
     long, short = asker.ask(["word " * 40, "a"])
     assert "too large for this machine's memory" in long.error and not long.text
-    assert short.error == "" and short.tokens_out == 1
+    assert short.error == "" and (short.tokens_out, short.logprob_mean) == (2, -0.5)
 
 
 # The backend

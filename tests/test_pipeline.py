@@ -28,6 +28,7 @@ SLOW = """
 
     class Slow(Backend):
         batch_size = 4
+        background = bool(os.environ.get("SLOW_BACKGROUND"))
 
         def start(self, source_lang, target_lang):
             return {"backend": "slow"}
@@ -82,7 +83,10 @@ def slow(cli: Cli, plugin: Install, tmp_path: Path) -> Callable[..., subprocess.
     return run
 
 
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(plugin: Install, tmp_path: Path) -> None:
+@pytest.mark.parametrize("background", ["", "yes"])
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
+    plugin: Install, tmp_path: Path, background: str
+) -> None:
     texts = [f"sentence number {number % 50}" if number % 7 else f"line {number}" for number in range(60)]
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
@@ -92,7 +96,9 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(plugin: 
     command = [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "slow"]
 
     def start(name: str, seconds: str) -> subprocess.Popen[bytes]:
-        environment = plugin_environment(plugins, SLOW_TRACE=str(tmp_path / name / "trace"), SLOW_SECONDS=seconds)
+        environment = plugin_environment(
+            plugins, SLOW_TRACE=str(tmp_path / name / "trace"), SLOW_SECONDS=seconds, SLOW_BACKGROUND=background
+        )
         return subprocess.Popen(command, cwd=tmp_path / name, env=environment, stderr=subprocess.DEVNULL)
 
     assert start("whole", "0").wait(60) == 0
@@ -119,10 +125,15 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(plugin: 
     assert sorted(records(log)) == sorted(records(tmp_path / "whole" / "a.es.txt.align.jsonl"))
 
 
+@pytest.mark.parametrize("background", ["", "yes"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_it_leaves_a_log_and_no_output(plugin: Install, tmp_path: Path, number: int, code: int) -> None:
+def test_interrupted_it_leaves_a_log_and_no_output(
+    plugin: Install, tmp_path: Path, number: int, code: int, background: str
+) -> None:
     (tmp_path / "a.txt").write_text("".join(f"line {count}\n" for count in range(40)))
-    environment = plugin_environment(plugin("slowly", SLOW), SLOW_TRACE=str(tmp_path / "trace"), SLOW_SECONDS="0.2")
+    environment = plugin_environment(
+        plugin("slowly", SLOW), SLOW_TRACE=str(tmp_path / "trace"), SLOW_SECONDS="0.2", SLOW_BACKGROUND=background
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "slow"],
         cwd=tmp_path, env=environment, stderr=subprocess.PIPE,

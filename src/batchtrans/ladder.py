@@ -6,8 +6,9 @@ no hard problem; what no rung saves keeps the reason of its last attempt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from . import checks as judges
@@ -102,6 +103,18 @@ class _Item(NamedTuple):
 
 _Fields = dict[str, Any]
 
+#: Runs a generator; what it yields comes from the iterator.
+Run = Callable[[Generator[Batch, None, None]], Iterator[Batch]]
+
+
+class Begun(NamedTuple):
+    """Units on the first rung: those that are not through, by ``id()``, and what was asked for them."""
+
+    waiting: dict[int, Unit]
+    todo: list[_Item]
+    requests: list[Request]
+    batches: Iterator[Batch]
+
 
 class Ladder:
     """Asks through a scheduler, judges with the built-in checks and ``further`` ones; ``foreign`` tells whether a text
@@ -117,7 +130,7 @@ class Ladder:
         language: str = "",
     ) -> None:
         self._scheduler = scheduler
-        self._backend = scheduler.backend
+        self.backend = scheduler.backend
         self._further = further
         self._foreign = foreign
         self._terms = terms
@@ -125,33 +138,31 @@ class Ladder:
 
     def climb(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Every unit exactly once, when its parts are done or nothing is left to try; in lists fit to be logged."""
-        waiting = {id(unit): unit for unit in units}
-        for rung in (
-            self._copies,
-            self._first,
-            self._masked,
-            self._constrained,
-            self._others,
-            self._plain,
-            self._between,
-        ):
-            for touched in rung(list(waiting.values())):
-                if finished := [unit for unit in touched if unit.done() and id(unit) in waiting]:
-                    yield finished
-                for unit in finished:
-                    del waiting[id(unit)]
-        if waiting:
-            yield list(waiting.values())
+        begun = self.begin(units)
+        yield from self.first(begun)
+        yield from self.rest(list(begun.waiting.values()))
 
-    def _copies(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
-        yield list(units)  # some have nothing but parts that are copies
-
-    def _first(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
+    def begin(self, units: Sequence[Unit], run: Run = iter) -> Begun:
+        """Make the requests of the first rung; ``run`` is given what asks them, and may do so in the background."""
         todo = _todo(units)
         for item in todo:
             if item.form.sample is not None:
                 item.part.counted = with_number(item.part.cut, item.form.sample, self._is_masked(item.part))
-        yield from self._send(todo, "", self._first_fields)
+        requests = self._requests(todo, self._first_fields)
+        return Begun({id(unit): unit for unit in units}, todo, requests, run(self._scheduler.translate(requests)))
+
+    def first(self, begun: Begun) -> Iterator[list[Unit]]:
+        """The units that need no more than the first rung, or are copies; the others stay in ``begun.waiting``."""
+        touched = self._judged(begun.todo, begun.requests, begun.batches, "")
+        yield from _leave(begun.waiting, chain([list(begun.waiting.values())], touched))
+
+    def rest(self, units: Sequence[Unit]) -> Generator[list[Unit], None, None]:
+        """All of these units, after the other rungs."""
+        waiting = {id(unit): unit for unit in units}
+        for rung in (self._masked, self._constrained, self._others, self._plain, self._between):
+            yield from _leave(waiting, rung(list(waiting.values())))
+        if waiting:
+            yield list(waiting.values())
 
     def _first_fields(self, item: _Item) -> _Fields:
         counted = item.part.counted
@@ -164,7 +175,7 @@ class Ladder:
 
     def _constrained(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Once more, by a backend that can write each mask exactly once if it has to."""
-        if self._backend.constrains:
+        if self.backend.constrains:
             todo = [item for item in _todo(units) if self._is_masked(item.part)]
             yield from self._send(todo, "constrained", self._fields)
 
@@ -173,7 +184,7 @@ class Ladder:
         them will do, an answer that obeyed its constraint but had to be cut is better than pieces."""
         for item in _todo(units):
             self._judge_others(item, item.part.others)
-        if (count := min(HYPOTHESES, self._backend.hypotheses)) > 1:
+        if (count := min(HYPOTHESES, self.backend.hypotheses)) > 1:
             yield from self._send(_todo(units), "n-best", lambda item: {**self._fields(item), "hypotheses": count})
         for item in _todo(units):
             if item.part.endless is not None:
@@ -183,7 +194,7 @@ class Ladder:
 
     def _plain(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """The text without masks, by itself: another reading of it, for backends that have none of the above."""
-        if not self._backend.constrains and self._backend.hypotheses == 1:
+        if not self.backend.constrains and self.backend.hypotheses == 1:
             yield from self._send(_todo(units), "plain", lambda item: {"source": item.part.cut.core}, alone=True)
 
     def _between(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
@@ -216,14 +227,14 @@ class Ladder:
 
     def _text(self, part: Climber) -> str:
         """The part as the backend wants it: masked, if it carries that many masks."""
-        return part.cut.sent(self._backend.masks)
+        return part.cut.sent(self.backend.masks)
 
     def _is_masked(self, part: Climber) -> bool:
         return bool(part.cut.placeholders) and self._text(part) == part.cut.text
 
     def _fields(self, item: _Item) -> _Fields:
         """The request for a part with everything that can be asked of its answer."""
-        constrained = self._backend.constrains and self._is_masked(item.part)
+        constrained = self.backend.constrains and self._is_masked(item.part)
         if constrained and item.part.constraint is None:
             item.part.constraint = item.part.cut.constraint(item.flags, item.whole)
         return {"source": self._text(item.part), "constraint": item.part.constraint}
@@ -232,16 +243,11 @@ class Ladder:
         self, todo: Sequence[_Item], rung: str, fields: Callable[[_Item], _Fields], *, alone: bool = False
     ) -> Iterator[list[Unit]]:
         """Ask for these parts, with the ``fields`` of a request for each, and judge the answers."""
-        requests = [self._request(number, item, fields(item)) for number, item in enumerate(todo)]
-        for batch in self._scheduler.translate(requests, alone=alone):
-            touched: dict[int, Unit] = {}
-            for result in batch.results:
-                item = todo[result.id]
-                self._begin(item.part, result, rung, "duplicate" if result.id in batch.duplicates else "mt")
-                item.part.batch = batch
-                self._receive(item, requests[result.id], result)
-                touched[id(item.unit)] = item.unit
-            yield list(touched.values())
+        requests = self._requests(todo, fields)
+        yield from self._judged(todo, requests, self._scheduler.translate(requests, alone=alone), rung)
+
+    def _requests(self, todo: Sequence[_Item], fields: Callable[[_Item], _Fields]) -> list[Request]:
+        return [self._request(number, item, fields(item)) for number, item in enumerate(todo)]
 
     def _request(self, number: int, item: _Item, fields: _Fields) -> Request:
         segment, form = item.unit.segment, item.form
@@ -258,6 +264,20 @@ class Ladder:
             terms=tuple((term.sources[0], term.targets[0]) for term in found),
             **fields,
         )
+
+    def _judged(
+        self, todo: Sequence[_Item], requests: Sequence[Request], batches: Iterable[Batch], rung: str
+    ) -> Iterator[list[Unit]]:
+        """Judge the answers to the requests for these parts; the units of each batch."""
+        for batch in batches:
+            touched: dict[int, Unit] = {}
+            for result in batch.results:
+                item = todo[result.id]
+                self._begin(item.part, result, rung, "duplicate" if result.id in batch.duplicates else "mt")
+                item.part.batch = batch
+                self._receive(item, requests[result.id], result)
+                touched[id(item.unit)] = item.unit
+            yield list(touched.values())
 
     def _begin(self, part: Climber, result: Result, rung: str, origin: str) -> None:
         part.tries += 1
@@ -330,6 +350,15 @@ class Ladder:
             part.problems.insert(0, Problem("placeholders", "in this order they show other arguments", hard=True))
         if not any(problem.hard for problem in part.problems):
             part.target, part.done = part.cut.put_back(better), True
+
+
+def _leave(waiting: dict[int, Unit], touched: Iterable[Sequence[Unit]]) -> Iterator[list[Unit]]:
+    """Take the units that are done out of ``waiting``."""
+    for units in touched:
+        if finished := [unit for unit in units if unit.done() and id(unit) in waiting]:
+            for unit in finished:
+                del waiting[id(unit)]
+            yield finished
 
 
 def _todo(units: Sequence[Unit]) -> list[_Item]:

@@ -17,7 +17,7 @@ def merge(document: Document, groups: Iterator[list[AlignmentRecord]]) -> Iterat
     """The pieces of a document, each segment with its decision from the log.
 
     The log holds the groups of a window in the order in which batches came back, so a group may be read ahead of
-    its turn; what is held is bounded by two windows.
+    its turn; what is held is bounded by two windows, or five with a backend in the background.
 
     :raises VerifyError: if the log lacks a segment.
     """

@@ -34,6 +34,9 @@ from .types import Backend, Document, Format, OpenOptions, Piece, Segment
 #: A window is what is sorted by length together: large enough to fill batches, small enough for memory.
 WINDOW_SEGMENTS = 4_096
 WINDOW_BYTES = 4 << 20
+#: Windows this many times as large go to a backend in the background: such a one keeps a device full, which it is not
+#: at the end of a window.
+BACKGROUND_WINDOWS = 2
 #: How many untranslated segments an outcome names; the log has all of them.
 NAMED_PROBLEMS = 10
 
@@ -195,8 +198,8 @@ def _open_journal(log: AlignmentLog, header: dict[str, Any]) -> _Journal:
     return _Journal(log, Run(header, log.position(), log.position()), runs, started_at)
 
 
-def windows(pieces: Iterable[Piece]) -> Iterator[list[Segment]]:
-    """The segments of a document in windows bounded by number and by bytes."""
+def windows(pieces: Iterable[Piece], times: int = 1) -> Iterator[list[Segment]]:
+    """The segments of a document in windows bounded by number and by bytes, or so many ``times`` as large."""
     window: list[Segment] = []
     size = 0
     for piece in pieces:
@@ -204,7 +207,7 @@ def windows(pieces: Iterable[Piece]) -> Iterator[list[Segment]]:
             continue
         window.append(piece)
         size += len(piece.raw) + sum(map(len, piece.source))
-        if len(window) >= WINDOW_SEGMENTS or size >= WINDOW_BYTES:
+        if len(window) >= times * WINDOW_SEGMENTS or size >= times * WINDOW_BYTES:
             yield window
             window, size = [], 0
     if window:
@@ -401,13 +404,18 @@ def _translate(
     progress: Callable[[int], object],
 ) -> bool:
     """First pass: decide every segment that the journal has not, and log it. Whether any target changed."""
+
+    def undecided() -> Iterator[list[Segment]]:
+        for window in windows(document.pieces(), BACKGROUND_WINDOWS if translator.works_ahead else 1):
+            if journal.resumed:
+                left = [segment for segment in window if not memory.settled(segment.id)]
+                progress(len(window) - len(left))
+                window = left
+            yield window
+
     changed = False
-    for window in windows(document.pieces()):
-        if journal.resumed:
-            undecided = [segment for segment in window if not memory.settled(segment.id)]
-            progress(len(window) - len(undecided))
-            window = undecided
-        for decisions in translator.decide(window):
+    with closing(translator.decide_all(undecided())) as decided:
+        for decisions in decided:
             for decision in decisions:
                 journal.log.write_group(decision.records)
                 changed = changed or decision.changed

@@ -7,7 +7,7 @@ a backend does short of failing as a whole.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -35,7 +35,7 @@ class Scheduler:
         self.batches = 0
         self._size: int | None = None
 
-    def translate(self, requests: Sequence[Request], *, alone: bool = False) -> Iterator[Batch]:
+    def translate(self, requests: Sequence[Request], *, alone: bool = False) -> Generator[Batch, None, None]:
         """Translate a window; every request has one result in exactly one batch.
 
         Batches come longest source first, so that a batch that does not fit is met at the start; inside a batch

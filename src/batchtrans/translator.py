@@ -6,7 +6,8 @@ cut into parts, and the parts go up the ladder. A segment is written only if all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,9 +15,10 @@ from . import accelerators
 from . import checks as judges
 from . import parts as cutting
 from .alignment import WRITTEN, AlignmentRecord
+from .background import Line
 from .forms import form_samples, form_sources
 from .glossary import Glossary
-from .ladder import Climber, Form, Ladder, Unit
+from .ladder import Begun, Climber, Form, Ladder, Unit
 from .languages import foreign_judge
 from .marking import Marking
 from .memory import Known, Memory
@@ -29,6 +31,9 @@ REDO = {
     "fuzzy": frozenset({State.NEW, State.FUZZY}),
     "all": frozenset({State.NEW, State.FUZZY, State.DONE}),
 }
+
+
+_Key = tuple[object, ...]
 
 
 class Decision(NamedTuple):
@@ -52,6 +57,15 @@ class _Menu:
     units: list[Unit]
     taken: set[str] = field(default_factory=set)
     through: int = 0
+
+
+class _Flight(NamedTuple):
+    """A window whose answers are under way: what is asked for, and the units that become ready."""
+
+    keys: set[_Key]
+    begun: Begun
+    menus: dict[int, _Menu]
+    units: Iterator[list[Unit]]
 
 
 class Translator:
@@ -87,12 +101,73 @@ class Translator:
         self._marking = marking or Marking()
         self._further = checks
 
+    @property
+    def works_ahead(self) -> bool:
+        """Whether windows are asked for in the background, the next before the last is decided."""
+        return self._backend is not None and self._backend.background and not self._backend.verbatim
+
     def selects(self, segment: Segment) -> bool:
         """Whether this run translates the segment at all."""
         return segment.state in self._selected and any(text.strip() for text in segment.source)
 
     def decide(self, window: Sequence[Segment]) -> Iterator[list[Decision]]:
         """Decide every segment of the window; decisions come as soon as they stand, in lists fit to be logged."""
+        direct, asked = self._sorted(window)
+        if direct:
+            yield direct
+        if self._backend and self._backend.verbatim:
+            yield self._verbatim(asked)
+        elif self._ladder:
+            units = [self._unit(segment) for segment in asked]
+            yield from self._concluded(self._ladder.climb(units), self._menus(window, direct, units))
+
+    def decide_all(self, windows: Iterable[Sequence[Segment]]) -> Generator[list[Decision], None, None]:
+        """The same for one window after another; with a backend in the background, a window ahead."""
+        if self._ladder and self.works_ahead:
+            with closing(Line()) as line:
+                yield from self._ahead(iter(windows), self._ladder, line)
+        else:
+            for window in windows:
+                yield from self.decide(window)
+
+    def _ahead(self, windows: Iterator[Sequence[Segment]], ladder: Ladder, line: Line) -> Iterator[list[Decision]]:
+        """While a window is decoded the next one is prepared and the one before is judged. What failed on the first
+        rung climbs on behind the next window. A text that is under way is not asked for twice: whoever has it too is
+        postponed until there is an answer."""
+        postponed: list[Segment] = []
+        current: _Flight | None = None
+        climbing: _Flight | None = None
+        while True:
+            window = next(windows, None)
+            if window is None and not (postponed or current or climbing):
+                return
+            window = [*postponed, *(window or ())]
+            direct, asked = self._sorted(window)
+            if direct:
+                yield direct
+            known: set[_Key] = set().union(*(flight.keys for flight in (current, climbing) if flight))
+            postponed = [segment for segment in asked if self._key(segment) in known]
+            units = [self._unit(segment) for segment in asked if self._key(segment) not in known]
+            following = None
+            if units:
+                keys = {self._key(unit.segment) for unit in units}
+                begun = ladder.begin(units, line.run)
+                following = _Flight(keys, begun, self._menus(window, direct, units), ladder.first(begun))
+            left = None
+            if current:
+                yield from self._concluded(current.units, current.menus)
+                rest = line.run(ladder.rest(list(current.begun.waiting.values())))
+                left = current._replace(units=rest)
+            if climbing:
+                yield from self._concluded(climbing.units, climbing.menus)
+            current, climbing = following, left
+
+    def _key(self, segment: Segment) -> _Key:
+        """What two segments have in common that get the same translation."""
+        return segment.context, segment.flags, *form_sources(segment, self._document)
+
+    def _sorted(self, window: Iterable[Segment]) -> tuple[list[Decision], list[Segment]]:
+        """The decisions for which no model is needed, and the segments that need one."""
         direct: list[Decision] = []
         asked: list[Segment] = []
         for segment in window:
@@ -100,16 +175,12 @@ class Translator:
                 direct.append(decision)
             else:
                 asked.append(segment)
-        if direct:
-            yield direct
-        if self._backend and self._backend.verbatim:
-            yield self._verbatim(asked)
-        else:
-            units = [self._unit(segment) for segment in asked]
-            menus = self._menus(window, direct, units)
-            for finished in self._ladder.climb(units) if self._ladder else ():
-                if ready := [unit for one in finished for unit in self._ready(one, menus)]:
-                    yield [self._conclude(unit) for unit in ready]
+        return direct, asked
+
+    def _concluded(self, units: Iterable[Sequence[Unit]], menus: Mapping[int, _Menu]) -> Iterator[list[Decision]]:
+        for finished in units:
+            if ready := [unit for one in finished for unit in self._ready(one, menus)]:
+                yield [self._conclude(unit) for unit in ready]
 
     # Without a model
 

@@ -254,7 +254,9 @@ class Backend(ABC):
     they are). ``verbatim`` backends get whole segments, unmasked, and their text is written without any check.
     ``batch_size`` bounds the requests of one :meth:`translate` call and ``batch_chars`` their padded size, longest
     source times number of requests. A backend that forms batches itself sets both so high that it gets whole windows,
-    and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time.
+    and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time. With
+    ``background`` :meth:`translate` is called on a thread of its own, one call at a time: a window is asked for while
+    the one before is judged and logged, and the next is read.
     ``takes_terms`` says that its model was taught to use the terms of a glossary. ``calibration``, after
     :meth:`start`, turns the log-probabilities of results into a confidence, and comes from ``calibration_file`` where
     there is such a file; what decides it belongs to the fingerprint, as ``calibration``.
@@ -270,6 +272,7 @@ class Backend(ABC):
     batch_size: int = 64
     batch_chars: int = 32_768
     portion: int | None = None
+    background: bool = False
     takes_terms: ClassVar[bool] = False
     calibration: Calibration | None = None
     calibration_file: Path | None = None

@@ -80,6 +80,7 @@ class LlamaBackend(Backend):
         self.batch_size = _WINDOW if engine.schedules else settings.max_batch or BATCH[loaded.device.type]
         self.batch_chars = sys.maxsize if engine.schedules else self.batch_size * _CHARS_PER_SEGMENT
         self.portion = _PORTION if engine.schedules else None
+        self.background = engine.name == "graph"  # elsewhere the processor itself decodes
         return {**located_fingerprint(found, settings), **loaded_fingerprint(loaded, engine.name)}
 
     def translate(self, requests: Iterable[Request]) -> Iterator[Result]:

@@ -78,6 +78,11 @@ class PlainTokenizer:
         number: int | None = self._fast.token_to_id(token)
         return number
 
+    def convert_ids_to_tokens(self, number: int) -> str | None:
+        """The token of an id; ``None`` for one that is not in the vocabulary."""
+        token: str | None = self._fast.id_to_token(number)
+        return token
+
     def get_added_vocab(self) -> dict[str, int]:
         return {token.content: number for number, token in self.added_tokens_decoder.items()}
 

@@ -1,0 +1,79 @@
+"""Work in the background: one thread that runs generators one after another while their results are used elsewhere.
+
+A backend that decodes on a device leaves the processor idle, and a processor that judges and logs leaves the device
+idle. With the backend on a thread of its own each works while the other does.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: How long a thread may keep the interpreter while another waits for it, in seconds. With the usual 5 ms the one that
+#: feeds a device would come too late for its next step, which takes 10.
+_SWITCH = 0.0005
+
+
+class Line:
+    """Generators are run in the order in which they come, to their ends; what they yield is kept until it is taken.
+
+    Whoever gives them bounds what that can be. A line that is closed ends the generator that is under way at its next
+    item and runs no other.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Generator[Any, None, None], SimpleQueue[_Found]] | None] = SimpleQueue()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._switch = sys.getswitchinterval()
+
+    def run(self, items: Generator[T, None, None]) -> Iterator[T]:
+        """Queue a generator at once; its items, and the exception that ends it, come from the iterator."""
+        if self._thread is None:
+            sys.setswitchinterval(min(_SWITCH, self._switch))
+            self._thread = threading.Thread(target=self._work, name="batchtrans-backend", daemon=True)
+            self._thread.start()
+        found: SimpleQueue[_Found] = SimpleQueue()
+        self._jobs.put((items, found))
+        return _taken(found)
+
+    def close(self) -> None:
+        """End the thread; waits for the item that is under way."""
+        self._closed.set()
+        self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join()
+            sys.setswitchinterval(self._switch)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            items, found = job
+            try:
+                for item in items:
+                    found.put((item, None))
+                    if self._closed.is_set():
+                        break
+                items.close()
+            except BaseException as error:  # whatever it is, it belongs to the one who takes the items
+                found.put((None, error))
+            else:
+                found.put(None)
+            if self._closed.is_set():
+                return
+
+
+#: An item, or what ended the generator; nothing at its end.
+_Found = tuple[Any, BaseException | None] | None
+
+
+def _taken(found: SimpleQueue[_Found]) -> Iterator[Any]:
+    while (one := found.get()) is not None:
+        item, error = one
+        if error is not None:
+            raise error
+        yield item
