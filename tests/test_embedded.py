@@ -94,8 +94,9 @@ def test_the_untuned_base_runs_on_but_nothing_after_the_boundary_is_written(cli:
     log = [json.loads(line) for line in (tmp_path / "a.es.txt.align.jsonl").read_text().splitlines()[1:-1]]
     asked = [record for record in log if record.get("origin", "mt") == "mt"]
     assert len(asked) == len(lines)
-    assert all(record["stop"] in ("boundary", "max_tokens") for record in asked)
-    assert any("\n" in record["raw"] for record in asked)
+    first = [record for record in asked if record.get("rung") != "n-best"]  # other hypotheses come without a reason
+    assert first and all(record["stop"] in ("boundary", "max_tokens") for record in first)
+    assert any("\n" in record["raw"] for record in first)
     assert not any("\n" in record.get("target", "").rstrip("\n") for record in asked)
 
 

@@ -39,9 +39,10 @@ def start(found: Located, settings: Settings, guards: bool = True) -> tuple[Load
         loaded = load_ct2(found, settings)
         return loaded, Ct2Engine(loaded, guards, settings.eos, settings.max_batch)
     loaded = load(found.base, found.adapter, settings.device, settings.dtype, settings.quant)
-    if is_plain(found.base):  # the same ids and texts, in a third of the time
+    engine = choose_engine(loaded, settings, guards)
+    if engine.name == "graph" and is_plain(found.base):  # the same ids and texts in a third of the processor's time
         loaded = replace(loaded, tokenizer=PlainTokenizer(found.base))
-    return loaded, choose_engine(loaded, settings, guards)
+    return loaded, engine
 
 
 def reference_model(found: Located, settings: Settings, loaded: Loaded, engine: Engine) -> Callable[[], Loaded] | None:
