@@ -19,8 +19,9 @@ from ..rules import BEYOND, Decoded, Rules, common_prefix
 #: Rows decoded together where nobody says otherwise. Half of them take a tenth more processor time each, twice as many
 #: too: their lengths differ more, and a prompt is read at once only up to the length of the batch's shortest.
 BATCH = 64
-#: And so many tokens at most, prompts and caps, since each takes memory: 22 KB in the embedded model, 64 in one of 1 B.
-_TOKENS = 16384
+#: And so many tokens at most, prompts and caps, since each takes memory: 64 KB in the embedded model, 256 KB in
+#: Llama-3.2-1B. CTranslate2 keeps keys and values once for each query head.
+_TOKENS = 8192
 #: A prompt keeps at least so many tokens behind the part that all share: with one, CTranslate2 gives the prompt's
 #: tokens back as if they were the answer's.
 _LEAST = 2
