@@ -46,7 +46,7 @@ def card(directory: str | Path) -> dict[str, Any]:
 
 
 def run(*arguments: str | Path) -> Done:
-    return here("run", "text.txt", "--to", "es", "--device", "cpu", *arguments)
+    return here("run", "text.txt", "--to", "es", "--device", "cpu", "-O", "engine=hf", *arguments)
 
 
 # An adapter that is better
