@@ -243,6 +243,18 @@ def test_json_lines_give_every_usual_shape(tmp_path: Path, row: dict[str, object
     assert len(units) + skipped.get("untranslated", 0) == 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [(["c-format", "fuzzy"], {"c-format", "fuzzy"}), ([], set()), (None, set()), ("x", set()), ([1], set())],
+)
+def test_json_lines_keep_flags_and_take_nothing_else_for_them(
+    tmp_path: Path, flags: object, expected: set[str]
+) -> None:
+    row = {"source": "Open %s", "target": "Abrir %s", "flags": flags}
+    units, _ = read(write(tmp_path / "m.jsonl", json.dumps(row)))
+    assert units[0].flags == expected
+
+
 def test_json_keys_can_be_named(tmp_path: Path) -> None:
     path = write(tmp_path / "m.jsonl", '\ufeff{"a": "Open", "b": "Abrir"}\n')
     assert texts(read(path, columns=("a", "b"))[0]) == [("Open", "Abrir")]

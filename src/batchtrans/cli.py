@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("batchtrans: interrupted; the same command goes on where this one stopped", err=True)
+        click.echo("batchtrans: interrupted; run and train go on where they stopped, by the same command", err=True)
         code = 130
     except _Terminated:
         code = 143

@@ -507,18 +507,20 @@ def _from_json_lines(job: _Job) -> Iterator[Unit]:
         except ValueError as error:
             raise FormatError(str(error), path=job.path, line=line.number, hint=ROW_HINT) from None
         if texts.source and texts.target:
-            yield Unit(texts.context, (texts.source,), (texts.target,), job.document(texts.document), line=line.number)
+            document = job.document(texts.document)
+            yield Unit(texts.context, (texts.source,), (texts.target,), document, texts.flags, line=line.number)
         else:
             job.skipped["untranslated"] += 1
 
 
 class RowTexts(NamedTuple):
-    """What one row says; empty where it says nothing."""
+    """What one row says; empty where it says nothing. ``flags`` are gettext's, a list of names."""
 
     source: str
     target: str
     context: str
     document: str
+    flags: frozenset[str] = frozenset()
 
 
 #: What :func:`row_texts` accepts, for the hint of an error.
@@ -543,7 +545,11 @@ def row_texts(row: Any, source_lang: str, target_lang: str, columns: tuple[str, 
     values = (texts[names[found.source]], texts[names[found.target]], context, document)
     if not all(value is None or isinstance(value, str) for value in values):
         raise ValueError("something else than a text where a text belongs")
-    return RowTexts(*(value or "" for value in values))
+    flags = row.get("flags") or ()
+    if not isinstance(flags, list | tuple) or not all(isinstance(flag, str) for flag in flags):
+        flags = ()  # a name that other tools use for something else
+    source, target, context, document = (value or "" for value in values)
+    return RowTexts(source, target, context, document, frozenset(flags))
 
 
 _READERS: Mapping[tuple[str, ...], Callable[[_Job], Iterator[Unit]]] = {

@@ -174,7 +174,7 @@ def _rows(rows: Iterable[Mapping[str, Any]], name: str, job: _Job) -> Iterator[P
         if texts.source and texts.target:
             empty = False
             document = f"{name}#{texts.document}" if texts.document else name
-            yield Pair(texts.source, texts.target, texts.context, document)
+            yield Pair(texts.source, texts.target, texts.context, document, texts.flags)
         else:
             job.skipped["untranslated"] += 1
     if empty:

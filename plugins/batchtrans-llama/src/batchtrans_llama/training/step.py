@@ -48,9 +48,8 @@ def make_batch(rows: Sequence[Row], pad: int, *, size: int = 0, rounded: bool = 
                 positions.append(number * width + index - 1)
                 targets.append(label)
     missing = -len(positions) % _POSITIONS if rounded else 0
-    return Batch(
-        torch.tensor(ids), torch.tensor(positions + [0] * missing), torch.tensor(targets + [IGNORED] * missing)
-    )
+    places, labels = positions + [0] * missing, targets + [IGNORED] * missing
+    return Batch(*(torch.tensor(values, dtype=torch.long) for values in (ids, places, labels)))
 
 
 class CompletionLoss(torch.nn.Module):  # type: ignore[misc]
