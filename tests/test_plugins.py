@@ -46,9 +46,9 @@ SHOUT = """
 def test_a_third_party_backend_check_and_command_work(cli: Cli, plugin: Install, tmp_path: Path) -> None:
     plugins = (plugin("shouting", SHOUT),)
     (tmp_path / "a.txt").write_text("one thing\nquiet please\n")
-    done = cli("run", "a.txt", "--to", "es", "--backend", "shout", "-O", "mark=?", plugins=plugins)
+    done = cli("run", "a.txt", "--to", "es", "--backend", "shout", "-O", "mark=;", plugins=plugins)
     assert done.returncode == 1, done.stderr
-    assert (tmp_path / "a.es.txt").read_text() == "ONE THING?\nquiet please\n"
+    assert (tmp_path / "a.es.txt").read_text() == "ONE THING;\nquiet please\n"
     assert b"no Q here" in done.stderr
     assert b"hello from outside" in cli("hello", plugins=plugins).stdout
     assert b"shouts" in cli("plugins", plugins=plugins).stdout
