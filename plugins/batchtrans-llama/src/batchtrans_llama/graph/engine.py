@@ -59,8 +59,7 @@ class GraphEngine:
         self.notes: list[str] = []
         self.rules = Rules(loaded, guards, eos)
         device = next(loaded.model.parameters()).device
-        if device.type == "cuda":
-            torch.cuda.set_device(device)  # streams and kernels are those of the current device
+        _make_current(device)
         self._llama = llama = Llama(loaded.model, attention, self.notes)
         self._words = Vocabulary(self.rules, device)
         self._packed = llama.kernels is not None if packed is None else packed
@@ -103,6 +102,7 @@ class GraphEngine:
 
     def stream(self, prompts: Sequence[list[int]], caps: Sequence[int]) -> Iterator[tuple[int, Decoded]]:
         """See ``Engine``. Where memory runs out the slots are halved, and what is not answered begins anew."""
+        _make_current(self._llama.device)  # the thread may be another one than that which made the engine
         need = [len(prompt) + cap for prompt, cap in zip(prompts, caps, strict=True)]
         left = dict.fromkeys(sorted(range(len(prompts)), key=lambda index: -need[index]))
         prefix = common_prefix([prompt[:-1] for prompt in prompts])
@@ -318,6 +318,12 @@ def round_up(length: int) -> int:
     while size < length:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     return size
+
+
+def _make_current(device: Any) -> None:
+    """Streams and kernels are those of the thread's current device."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 def _free_bytes(device: Any) -> int:
