@@ -146,11 +146,12 @@ class Translator:
             if direct:
                 yield direct
             known: set[_Key] = set().union(*(flight.keys for flight in (current, climbing) if flight))
-            postponed = [segment for segment in asked if self._key(segment) in known]
-            units = [self._unit(segment) for segment in asked if self._key(segment) not in known]
+            keyed = [(self._key(segment), segment) for segment in asked]
+            postponed = [segment for key, segment in keyed if key in known]
+            units = [self._unit(segment) for key, segment in keyed if key not in known]
             following = None
             if units:
-                keys = {self._key(unit.segment) for unit in units}
+                keys = {key for key, _ in keyed} - known
                 begun = ladder.begin(units, line.run)
                 following = _Flight(keys, begun, self._menus(window, direct, units), ladder.first(begun))
             left = None
