@@ -21,7 +21,7 @@ from . import __version__
 from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
 from .checks import Check
 from .errors import BatchtransError, UsageError
-from .glossary import Glossary, load_glossary
+from .glossary import Glossary
 from .ladder import RUNGS
 from .marking import Marking
 from .memory import Memory, load_memory
@@ -54,13 +54,6 @@ class Settings:
     force: bool = False
     max_error: float | None = None
     glossary: tuple[Path, ...] = ()
-
-    def load_glossary(self) -> Glossary | None:
-        """The terms of all glossaries, if there are any.
-
-        :raises BatchtransError: for one that cannot be used.
-        """
-        return load_glossary(self.glossary, self.source_lang, self.target_lang) if self.glossary else None
 
     def open_options(self) -> OpenOptions:
         return OpenOptions(self.source_lang, self.target_lang, self.values, self.force)
@@ -241,9 +234,11 @@ def run_job(
     lazy: LazyBackend,
     found: Survey,
     checks: Sequence[Check] = (),
+    glossary: Glossary | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> Outcome:
-    """Translate one document; ``progress`` is told how many more segments are decided.
+    """Translate one document; ``glossary`` has the terms of the files that the settings name, ``progress`` is told how
+    many more segments are decided.
 
     :raises BatchtransError: if the document is refused; its output is then as it was before.
     """
@@ -270,9 +265,8 @@ def run_job(
         _remember(memory, settings, journal, header)
         changed = False
         if not journal.complete:
-            terms = settings.load_glossary()
             translator = Translator(
-                document, backend, memory, redo=settings.redo, marking=marking, glossary=terms, checks=checks
+                document, backend, memory, redo=settings.redo, marking=marking, glossary=glossary, checks=checks
             )
             changed = _translate(document, translator, journal, memory, outcome, progress)
         if journal.resumed:  # what the killed run decided counts too

@@ -16,6 +16,7 @@ import click
 
 from . import jobs as planning
 from .errors import BackendError, BatchtransError, PluginError, UsageError
+from .glossary import Glossary, load_glossary
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, last_run, replay_job, run_job, survey
 from .plugins import Registry, registry, resolve
 from .report import Progress, exit_code, summary
@@ -47,7 +48,9 @@ def run_command(given: Mapping[str, Any]) -> int:
             _max_error(given["max_error"], given["mark"]),
             given["glossary"],
         )
-        settings.load_glossary()  # one that cannot be used is refused before any work
+        glossary = None
+        if settings.glossary:  # one that cannot be used is refused before any work
+            glossary = load_glossary(settings.glossary, settings.source_lang, settings.target_lang)
         outputs = {job.output.resolve() for job in jobs}
         for path in settings.memory:
             if not path.is_file():
@@ -66,7 +69,7 @@ def run_command(given: Mapping[str, Any]) -> int:
             if any(contents.selected for contents in surveyed.values()):
                 lazy.preview()  # a model that is not there must not cost the old log
             _set_aside(surveyed)
-        outcomes, failures = _run_jobs(surveyed, formats, per_format, lazy, found)
+        outcomes, failures = _run_jobs(surveyed, formats, per_format, lazy, found, glossary)
         for note in lazy.notes:
             click.echo(note, err=True)
         for outcome in outcomes:
@@ -245,6 +248,7 @@ def _run_jobs(
     settings: Mapping[str, Settings],
     lazy: LazyBackend,
     found: Registry,
+    glossary: Glossary | None,
 ) -> tuple[list[Outcome], int]:
     checks = [resolve(declared) for declared in found.checks.values()]
     progress = Progress()
@@ -255,7 +259,8 @@ def _run_jobs(
             progress.begin(job.name, contents.segments)
             try:
                 opener = formats[job.format]
-                outcome = run_job(job, opener, settings[job.format], lazy, contents, checks, progress.advance)
+                asked = settings[job.format]
+                outcome = run_job(job, opener, asked, lazy, contents, checks, glossary, progress.advance)
             finally:
                 progress.end()
             outcomes.append(outcome)
