@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtrans.edges import end_mark, mend
+from batchtrans.checks import judge
+from batchtrans.edges import differing_ends, end_mark, mend
 from batchtrans.parts import cut
 from batchtrans.protect import find
 
@@ -51,7 +52,14 @@ def mended(source: str, target: str, language: str) -> str:
         ("ja", "Open the file", "ファイルを開く。", "ファイルを開く"),
         ("ar", "Ready?", "جاهز?", "جاهز؟"),
         ("hi", "Ready.", "तैयार.", "तैयार।"),
+        ("hi", "The file is here.", "फ़ाइल यहाँ है", "फ़ाइल यहाँ है।"),
         ("th", "Ready.", "พร้อม", "พร้อม"),
+        ("th", "Name:", "ชื่อ", "ชื่อ:"),
+        ("hy", "Open the file.", "Բացել ֆայլը", "Բացել ֆայլը։"),
+        ("hy", "Open the file.", "Բացել ֆայլը.", "Բացել ֆայլը։"),
+        ("hy", "Open the file?", "Բացե՞լ ֆայլը", "Բացե՞լ ֆայլը"),
+        ("ur", "Ready.", "تیار", "تیار۔"),
+        ("am", "Ready.", "ዝግጁ", "ዝግጁ።"),
         ("tr", "Open", "ilk", "İlk"),
         ("ru", "Open the file.", "«открыть", "«Открыть."),
         ("es", "Copy %s.", "Copiar %s", "Copiar %s."),
@@ -81,6 +89,73 @@ def test_a_mark_is_known_in_every_script(language: str, text: str, kind: str) ->
     assert end_mark(text, language) == kind
 
 
+@pytest.mark.parametrize(
+    ("language", "source", "target"),
+    [
+        ("el", "Ready?", "Έτοιμο;"),
+        ("el", "Ready?", "Έτοιμο\u037e"),
+        ("el_GR", "first;", "πρώτο·"),
+        ("zh_CN", "Open “it”.", "打开「它。」"),
+        ("ja", "Delete the file?", "ファイルを削除しますか。"),
+        ("ja", "Ready.", "完了。"),
+        ("ar", "Ready?", "جاهز؟"),
+        ("fa", "Ready?", "آماده؟\u200f"),
+        ("ur", "Ready.", "تیار ہے۔"),
+        ("hi", "Ready.", "तैयार है।"),
+        ("hi", "Ready.", "तैयार है."),  # as many newspapers write
+        ("am", "Ready.", "ዝግጁ ነው።"),
+        ("am", "Ready?", "ዝግጁ ነው?"),
+        ("hy", "Ready.", "Պատրաստ է։"),
+        ("hy", "Ready.", "Պատրաստ է:"),  # typed without a key for the mark
+        ("hy", "Ready?", "Պատրա՞ստ է"),
+        ("hy", "Stop!", "Կանգնի՛ր։"),
+        ("th", "Ready.", "พร้อม"),
+        ("lo", "Ready?", "ພ້ອມ"),
+        ("km", "Ready.", "រួចរាល់។"),
+        ("my", "Ready?", "အဆင်သင့်ဖြစ်ပြီလား။"),
+        ("bo", "Ready.", "གྲ་སྒྲིག།"),
+        ("fr", "Say “ready?”", "Dites « prêt ? »"),
+        ("de", "Say “ready.”", "Sag „bereit.“"),
+        ("es", "Are you sure?", "¿Seguro?"),
+    ],
+)
+def test_the_end_of_a_right_translation_is_not_doubted(language: str, source: str, target: str) -> None:
+    assert "end" not in {problem.code for problem in judge(source, target, language=language)}
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "target", "ends"),
+    [
+        ("el", "Ready.", "Έτοιμο;", (".", "?")),
+        ("el", "first;", "πρώτο;", (";", "?")),
+        ("es", "Ready?", "Listo;", ("?", ";")),
+        ("ja", "Ready?", "準備完了。", ("?", ".")),
+        ("hy", "Ready?", "Պատրաստ է։", ("?", ".")),
+        ("hy", "Name:", "Անուն։", (":", ".")),
+        ("th", "Ready.", "พร้อม?", (".", "?")),
+        ("th", "Name:", "ชื่อ", (":", "")),
+        ("my", "Ready?", "အဆင်သင့်။", ("?", ".")),
+        ("ur", "Ready", "تیار۔", ("", ".")),
+        ("", "Ready?", "Έτοιμο;", ("?", ";")),  # in which language?
+    ],
+)
+def test_another_end_is_doubted_in_every_script(language: str, source: str, target: str, ends: tuple[str, str]) -> None:
+    assert differing_ends(source, target, language) == ends
+    assert "end" in {problem.code for problem in judge(source, target, language=language)}
+
+
+@pytest.mark.parametrize(
+    "language", ["am", "ar", "bo", "el", "es", "fr", "hi", "hy", "ja", "km", "my", "ru", "th", "ur", "zh"]
+)
+@pytest.mark.parametrize("mark", [".", "!", ":", ";", "…", "..."])
+def test_what_was_mended_is_not_doubted(language: str, mark: str) -> None:
+    if (language, mark) != ("hy", "!"):  # whose mark stands within a word
+        assert differing_ends(f"Ready{mark}", mended(f"Ready{mark}", "x", language), language) is None
+    assert differing_ends(f"Ready{mark}", mended(f"Ready{mark}", f"x{mark}", language), language) is None or (
+        (language, mark) == ("el", ";")  # which asks in Greek
+    )
+
+
 @given(st.text("ab \t\n", max_size=20))
 def test_texts_are_cut_behind_tabs_and_keep_all_white_space(text: str) -> None:
     parts = cut(text, frozenset(), "en")
@@ -91,8 +166,8 @@ def test_texts_are_cut_behind_tabs_and_keep_all_white_space(text: str) -> None:
 
 @given(
     st.text('aA ?!.¿¡%s:;。。("', max_size=12).map(str.strip),
-    st.text('bB ?!.¿¡%s:;。。("', max_size=12).map(str.strip),
-    st.sampled_from(["es", "el", "zh", "fr", "ar", "tr", "de", "xx"]),
+    st.text('bB ?!.¿¡%s:;。。՞։है("」', max_size=12).map(str.strip),
+    st.sampled_from(["es", "el", "zh", "fr", "ar", "tr", "de", "hi", "hy", "th", "xx"]),
 )
 def test_mending_twice_is_mending_once_and_keeps_placeholders(source: str, target: str, language: str) -> None:
     once = mended(source, target, language)

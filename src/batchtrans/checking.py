@@ -184,7 +184,7 @@ class Checker:
     def _judged(self, language: str, source: str, target: str, flags: frozenset[str], **options: Any) -> list[Problem]:
         """``language`` is that of the target, or unknown."""
         checks, foreign = self._checks(language)
-        return judges.judge(source, target, flags, further=checks, foreign=foreign, **options)
+        return judges.judge(source, target, flags, further=checks, foreign=foreign, language=language, **options)
 
     def _checks(self, language: str) -> tuple[Sequence[judges.Check], judges.Foreign | None]:
         """The checks of plugins and glossary, and what tells whether a text is in the source's language: the same for

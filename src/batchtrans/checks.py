@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from . import syntaxes
+from .edges import differing_ends
 from .placeholders import compare_formats, compare_others, compare_placeholders, listed, may_leave_out
 from .protect import Span, find, has_words
 from .syntaxes.prose import access_key
@@ -32,8 +33,6 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]"
 _ACCENTED = re.compile(r"[^\W\d_\x00-\x7f]")
 #: Writing systems that need about a third of the characters.
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
-_CLOSING = " \t\n\r\f\v\"'»”)"
-_END_FAMILY = {"...": "…", "…": "…", "。": ".", "！": "!", "？": "?", "：": ":", "；": ";", "؟": "?", "।": "."}
 
 
 def judge(
@@ -46,20 +45,22 @@ def judge(
     against: str | None = None,
     foreign: Foreign | None = None,
     soft: bool = True,
+    language: str = "",
 ) -> list[Problem]:
     """Everything that the judges find in ``target`` as a translation of ``source``, hard problems first.
 
     ``relaxed`` lets a plural form leave out directives of its source (see :meth:`Document.relaxed`). ``further`` are
     checks from plugins. ``against`` is the text whose directives count where it is not the source: msgid_plural, with
     which gettext compares every form. ``foreign`` tells whether a text is in the source's language, see
-    :mod:`.languages`. Without ``soft`` our own judges look for hard problems only.
+    :mod:`.languages`. Without ``soft`` our own judges look for hard problems only. ``language`` is the target's, which
+    says what its end marks mean; the source's are read as English ones.
     """
     ours, theirs = find(source, flags), find(target, flags)
     problems = list(_hard(source, target, flags, relaxed, ours, theirs, against))
     for check in further:
         problems.extend(check(source, target, flags))
     if soft:
-        problems.extend(_soft(source, target, ours, theirs))
+        problems.extend(_soft(source, target, ours, theirs, language))
         if foreign is not None and _is_in_doubt(source, target) and foreign(target):
             problems.append(Problem("language", "the translation seems to be in the source's language"))
     return sorted(problems, key=lambda problem: not problem.hard) if problems else problems
@@ -103,14 +104,13 @@ def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -
     yield from compare_formats(plural, target, syntaxes.selected(flags), relaxed)
 
 
-def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]) -> Iterator[Problem]:
+def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span], language: str) -> Iterator[Problem]:
     if source == target:
         if has_words(source, ours) and sum(word.islower() for word in _WORD.findall(source)) >= 2:
             yield Problem("unchanged", "the translation is the source")
         return  # nothing below can differ
-    mark, other = _end_mark(source), _end_mark(target)
-    if mark != other:
-        yield Problem("end", f"the source ends in {mark or 'no mark'!r}, the translation in {other or 'no mark'!r}")
+    if ends := differing_ends(source, target, language):
+        yield Problem("end", "the source ends {}, the translation {}".format(*map(_ending, ends)))
     if (ours or theirs) and (code := _differing_code(source, target, ours, theirs)):
         yield Problem("code", f"code differs: {code}")
     if numbers := _changed(_numbers(source), _numbers(target)):
@@ -128,19 +128,16 @@ def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]
         yield Problem("length", f"{len(target)} characters for {len(source)}")
 
 
+def _ending(mark: str) -> str:
+    return f"in {mark!r}" if mark else "without a mark"
+
+
 def _differing_code(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]) -> str:
     one, other = (
         Counter(text[span.start : span.end] for span in spans if span.kind == "code")
         for text, spans in ((source, ours), (target, theirs))
     )
     return "" if one == other else listed((one - other or other - one).elements())
-
-
-def _end_mark(text: str) -> str:
-    text = text.rstrip().rstrip(_CLOSING)
-    mark = "…" if text.endswith("...") else text[-1:]
-    mark = _END_FAMILY.get(mark, mark)
-    return mark if mark in {"…", ".", "!", "?", ":", ";"} else ""
 
 
 def _changed(ours: Counter[str], theirs: Counter[str]) -> str:

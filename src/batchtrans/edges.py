@@ -10,44 +10,63 @@ Which mark a language uses is that of the delimiters and punctuation of Unicode 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .protect import Span, has_words
 
 _WIDE = {".": "。", "!": "！", "?": "？", ":": "：", ";": "；", "…": "……"}
-_ARABIC = {"?": "؟", ";": "؛", ",": "،"}
+_ARABIC = {"?": "؟", ";": "؛"}
+_URDU = {**_ARABIC, ".": "۔"}
 _DANDA = {".": "।"}
+_ETHIOPIC = {".": "።", ";": "፤"}
 #: How a language writes a mark, where not as English does.
 _MARKS = {
     "el": {"?": ";", ";": "·"},
     "zh": _WIDE,
     "yue": _WIDE,
     "ja": {**_WIDE, "…": "…"},
-    "ar": _ARABIC,
-    "fa": _ARABIC,
-    "ps": _ARABIC,
-    "ckb": _ARABIC,
-    "ur": {**_ARABIC, ".": "۔"},
-    "hi": _DANDA,
-    "bn": _DANDA,
-    "as": _DANDA,
-    "ne": _DANDA,
-    "or": _DANDA,
-    "pa": _DANDA,
-    "am": {".": "።", ";": "፤"},
-    "ti": {".": "።", ";": "፤"},
+    **dict.fromkeys(("ar", "ckb", "dv", "fa", "ps", "sd", "ug"), _ARABIC),
+    **dict.fromkeys(("ks", "ur"), _URDU),
+    **dict.fromkeys(("as", "bho", "bn", "brx", "hi", "mai", "ne", "or", "pa", "sa"), _DANDA),
+    **dict.fromkeys(("am", "ti"), _ETHIOPIC),
+    "bo": {".": "།"},
+    "dz": {".": "།"},
+    "hy": {".": "։"},
     "km": {".": "។"},
+    "mni": {".": "꯫"},
     "my": {".": "။"},
+    "sat": {".": "᱾"},
 }
-#: These end sentences with a blank, or with a mark within the last word.
-_UNMARKED = ("th", "lo", "hy")
+_ENGLISH = frozenset(".!?:;…")
+#: What a mark is in English terms where a language has another use for it.
+_OWN = {language: {mark: kind for kind, mark in marks.items() if len(mark) == 1} for language, marks in _MARKS.items()}
+#: Marks that a language does without at the end: a blank ends the sentence, or the mark stands in its last word.
+_UNMARKED = {"th": ".!?;", "lo": ".!?;", "hy": "!?"}
 #: What a mark is in English terms, whatever the language.
-_KINDS = {"。": ".", "۔": ".", "।": ".", "።": ".", "។": ".", "။": ".", "！": "!", "？": "?", "؟": "?", "：": ":",
-          "；": ";", "؛": ";", "፤": ";"}  # fmt: skip
+_KINDS = {
+    **dict.fromkeys("。．｡۔।॥།།։።។៕။᱾꯫᙮᠃", "."),
+    **dict.fromkeys("！՜", "!"),
+    **dict.fromkeys("？؟\u037e՞፧", "?"),
+    **dict.fromkeys("：፦៖", ":"),
+    **dict.fromkeys("；؛፤\u0387", ";"),
+    "⋯": "…",
+}
+#: What else says in a language that a sentence asks or calls, beside its last mark; in Armenian a full stop is often
+#: typed as a colon.
+_OTHERWISE = {
+    "hy": {".": re.compile(":$"), "?": re.compile("՞"), "!": re.compile("[՜՛]")},
+    "ja": {"?": re.compile("か。$")},
+    "my": {"?": re.compile("(?:လား|လဲ|နည်း)။$")},
+    **dict.fromkeys(("th", "lo"), dict.fromkeys(_UNMARKED["th"], re.compile("[^.!?:;…]$"))),
+}
 #: Marks before which a language sets a no-break space.
 _SPACED = {"fr": "?!:;"}
 _OPENING = "([{\"'«“„‘¿¡"
-_CLOSING = ")]}\"'»”’"
+_CLOSING = ")]}\"'»”’“‘」』）》"
+#: What may follow a text's last mark: what closes a quotation, blanks before that, and marks of direction.
+_BEHIND = _CLOSING + " \u00a0\u202f\u200b\u200e\u200f\u202c\u2069"
 _OPENED = {"?": "¿", "!": "¡"}
 #: Languages in which a word twice in a row is a slip. Others have it in their grammar (French ``nous nous``).
 _NEVER_TWICE = ("ca", "en", "es", "gl", "pt", "ro")
@@ -59,7 +78,7 @@ _OWN_CAPITALS = ("az", "de", "el", "lt", "tr")
 
 def mend(source: str, target: str, language: str, spans: Sequence[Span] = ()) -> str:
     """The target, both texts without blanks at the edges; ``spans`` are the placeholders in it, which stay."""
-    base = re.split(r"[-_@.]", language)[0].lower()
+    base = _base(language)
     if not source or not target:
         return target
     if base in _NEVER_TWICE and not spans and not _TWICE.search(source):
@@ -71,13 +90,29 @@ def mend(source: str, target: str, language: str, spans: Sequence[Span] = ()) ->
 
 def end_mark(text: str, language: str = "") -> str:
     """The mark that a text ends with, as English has it: one of ``. ! ? : ; …``, or nothing."""
-    text = text.rstrip().rstrip(_CLOSING)
+    text = text.rstrip().rstrip(_BEHIND)
     if text.endswith(("...", "……")):
         return "…"
-    marks = _MARKS.get(re.split(r"[-_@.]", language)[0].lower(), {})
-    own = {mark: kind for kind, mark in marks.items() if len(mark) == 1}
-    mark = own.get(text[-1:]) or _KINDS.get(text[-1:], text[-1:])
-    return mark if mark in {".", "!", "?", ":", ";", "…"} else ""
+    mark = text[-1:]
+    if language and (own := _OWN.get(_base(language))):
+        mark = own.get(mark, mark)
+    mark = _KINDS.get(mark, mark)
+    return mark if mark in _ENGLISH else ""
+
+
+def differing_ends(source: str, target: str, language: str = "") -> tuple[str, str] | None:
+    """The marks that the texts end with, as English has them, where the target in ``language`` does not say in its own
+    way what the source says; ``None`` where it does."""
+    ours, theirs = end_mark(source), end_mark(target, language)
+    if ours == theirs:
+        return None
+    said = _OTHERWISE.get(_base(language), {}).get(ours) if language else None
+    return None if said and said.search(target.rstrip().rstrip(_BEHIND)) else (ours, theirs)
+
+
+@lru_cache
+def _base(language: str) -> str:
+    return re.split(r"[-_@.]", language)[0].lower()
 
 
 def _ends_in(target: str, spans: Sequence[Span]) -> bool:
@@ -86,17 +121,17 @@ def _ends_in(target: str, spans: Sequence[Span]) -> bool:
 
 def _last_mark(source: str, target: str, base: str, spans: Sequence[Span]) -> str:
     ours, theirs = end_mark(source), end_mark(target, base)
-    if base in _UNMARKED or (theirs and _ends_in(target, spans)):
+    if (ours and ours in _UNMARKED.get(base, "")) or (theirs and _ends_in(target, spans)):
         return target
     if ours and ours == theirs:
         own = _MARKS.get(base, {}).get(ours)  # where a model wrote the English one
         return target[:-1] + own if own and target[-1] == ours and ours != "…" else target
-    if ours and not theirs and target[-1:].isalnum():
+    if ours and not theirs and _is_of_a_word(target[-1]):
         if ours in "?!" and base == "es" and _OPENED[ours] not in target and _is_several(target):
             return target  # which of its sentences asks?
         space = "\u00a0" if ours in _SPACED.get(base, "") else ""
         return target + space + _written(ours, base, source)
-    if not ours and theirs == "." and target[-1] not in _CLOSING and not end_mark(target[:-1], base):
+    if not ours and theirs == "." and target[-1] not in _BEHIND and not end_mark(target[:-1], base):
         return target[:-1]
     return target
 
@@ -104,6 +139,11 @@ def _last_mark(source: str, target: str, base: str, spans: Sequence[Span]) -> st
 def _written(mark: str, base: str, source: str) -> str:
     own = _MARKS.get(base, {}).get(mark)
     return own or ("..." if mark == "…" and source.rstrip(_CLOSING).endswith("...") else mark)
+
+
+def _is_of_a_word(character: str) -> bool:
+    """A letter or digit, or a vowel written around the letter before it, as the scripts of India do."""
+    return character.isalnum() or unicodedata.category(character).startswith("M")
 
 
 def _is_several(text: str) -> bool:

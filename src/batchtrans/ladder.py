@@ -16,7 +16,7 @@ from . import parts as cutting
 from . import protect
 from .accelerators import Label
 from .counted import Counted, with_number
-from .edges import end_mark, mend
+from .edges import mend
 from .glossary import Term
 from .placeholders import compare_strictly
 from .scheduler import Batch, Scheduler
@@ -338,10 +338,14 @@ class Ladder:
         part.repaired = better != text
         relaxed = item.form.relaxed and item.whole
         part.problems = judges.judge(
-            part.cut.core, better, item.flags, relaxed=relaxed, further=self._further, foreign=self._foreign
+            part.cut.core,
+            better,
+            item.flags,
+            relaxed=relaxed,
+            further=self._further,
+            foreign=self._foreign,
+            language=self._language,
         )
-        if end_mark(part.cut.core) == end_mark(better, self._language):  # which the judge knows in English only
-            part.problems = [problem for problem in part.problems if problem.code != "end"]
         part.problems[:0] = [
             *compare_strictly(part.cut.core, better, item.flags),
             *_breaks(part.cut.core, better),
