@@ -148,7 +148,7 @@ def test_directives_are_held_against_the_plural_as_msgfmt_does(tmp_path: Path) -
     entry = '#, c-format\nmsgid "One {0}"\nmsgid_plural "%d {0}s"\nmsgstr[0] "%d {1}"\nmsgstr[1] "{2}"\n\n'
     path = tmp_path / "a.po"
     path.write_text(HEADER + entry.format("file", "archivo", "%d archivos") + entry.format("table", "tabla", "tablas"))
-    assert [each.said() for each in check(path, severity="error")] == ["form 1: lost: argument 1"]
+    assert [each.said() for each in check(path, severity="error")] == ["form 1: the translation lacks argument 1 (%d)"]
 
 
 def refused_by_msgfmt(path: Path) -> bool:
@@ -288,7 +288,7 @@ def test_the_command_prints_a_line_for_each_finding(cli: Cli, faulty: Path) -> N
     done = cli("check", "a.po", "--skip", "end")
     assert done.returncode == 1
     first, second = done.stdout.decode().splitlines()
-    assert first == "a.po:15: error: placeholders: lost: argument 1"
+    assert first == "a.po:15: error: placeholders: the translation lacks argument 1 (%d)"
     assert second.startswith("a.po:26: error: placeholders: form 1: ")
     assert done.stderr.decode().splitlines()[-1] == "files: 1, segments: 3, errors: 2, warnings: 0"
 

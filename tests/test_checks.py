@@ -92,6 +92,28 @@ def test_what_would_break_a_program_is_hard(source: str, target: str, flags: fro
     assert code in hard(source, target, flags)
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "flags", "message"),
+    [
+        ("%d files", "archivos", C, "the translation lacks argument 1 (%d)"),
+        ("%s", "%s de %d", C, "the translation adds argument 2 (%d)"),
+        ("%d files", "%s archivos", C, "argument 1 (%s) is text in the translation, integer in the source"),
+        ("%(a)s", "%(b)s", PY, "the translation lacks a"),
+        ("%d of it", "%d y 50%", C, "the translation is not valid as c-format: a percent sign begins no directive"),
+        ("<b>x</b>", "<b>x", frozenset(), "the translation lacks </b>"),
+        ("x", "x\n", frozenset(), "the translation ends with a newline, the source does not"),
+        ("\nx", "x", frozenset(), "the source begins with a newline, the translation does not"),
+        ("It costs 42", "Cuesta", frozenset(), "the translation lacks 42"),
+        ("Read it", "Leerlo en YouTube", frozenset(), "the translation adds YouTube"),
+        ("Open it.", "Abrir", frozenset(), "the source ends in '.', the translation without a mark"),
+    ],
+)
+def test_a_message_names_what_is_lacking_or_too_much(
+    source: str, target: str, flags: frozenset[str], message: str
+) -> None:
+    assert judge(source, target, flags)[0].message.startswith(message)
+
+
 def test_directives_are_held_against_the_text_that_gettext_compares_with() -> None:
     assert hard("One file", "%d archivo", C, relaxed=True)
     assert not {p.code for p in judge("One file", "%d archivo", C, relaxed=True, against="%d files") if p.hard}

@@ -560,7 +560,7 @@ def test_what_the_source_had_the_target_may_have(tmp_path: Path) -> None:
 def test_a_character_outside_the_charset_is_refused(tmp_path: Path) -> None:
     document = opened(written(tmp_path, "text\ncafé\n".encode("cp1252")), "text", encoding="cp1252")
     [segment] = segments(document)
-    assert document.problem(segment, ("日本",)) == "the character '日' is not in cp1252"
+    assert document.problem(segment, ("日本",)) == "the character '日' is not in cp1252; a file in UTF-8 could hold it"
 
 
 # Odd files

@@ -276,7 +276,7 @@ def test_check_reports_terms_by_severity(cli: Cli, tmp_path: Path) -> None:
     done = cli("check", "a.csv", "--to", "es", "--glossary", "terms.txt", "--glossary", "terms.tbx")
     assert done.returncode == 1 and done.stdout.decode().splitlines() == [
         "a.csv:2: warning: glossary: file is archivo in the glossary",
-        "a.csv:3: error: keep: must stay as it is: Pidgin",
+        "a.csv:3: error: keep: by the glossary this must stay as it is: Pidgin",
     ]
 
 

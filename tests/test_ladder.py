@@ -250,3 +250,44 @@ def test_each_rung_is_counted_in_the_log_and_in_the_summary(
     assert (counts["by constrained"], counts["by n-best"], counts["by pieces"]) == (2, 1, 1)
     rungs = {record["source"].split()[-2]: record.get("rung", "") for record in log if record["type"] == "record"}
     assert rungs == {"first": "", "second": "constrained", "third": "n-best", "fourth": "pieces"}
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "answer", "code", "why"),
+    [
+        ("Open it", "", "Abrir \\n esto", "placeholders", "the translation adds \\n (escape)"),
+        ("Open it", "", "Abrir 50%", "placeholders", "the translation adds a character that begins placeholders: %"),
+        ("Open it", "", "Abrir\testo", "control", "the translation adds line breaks or tabs: U+0009"),
+        ("Open it", "", "Abrir\x07", "control", "control characters that the source does not have: U+0007"),
+        ("Open it", "", "", "empty", "the translation is empty"),
+        ("Hi {name} of {place}", "", f"Hola {M0}", "placeholders", "the translation lacks {place}"),
+        ("Hi {name}", "", f"Hola {M0} {M0}", "placeholders", "the translation has {name} too often"),
+        ("Hi {a} {b}", "", f"{M1} {M1}", "placeholders", "the translation lacks {a} and has {b} too often"),
+        ("Hi {name}", "", f"Hola {M0} {M1}", "placeholders", "the translation adds placeholders that the source does"),
+        ("%s of it", "c-format", f"{M0} %s", "placeholders", "the translation adds %s"),
+        ("%s of it", "c-format", f"{M0} 50%", "placeholders", "the translation adds a character that begins pl"),
+        ("Copy %<a>s", "ruby-format", f"Copia {M0} %<a>s", "placeholders", "the translation adds %<a>s"),
+    ],
+)
+def test_a_reason_says_what_is_wrong(source: str, flags: str, answer: str, code: str, why: str) -> None:
+    decision, _ = decide(
+        source, flags=flags, answer=by_rung(answer, answer, answer, "" if "{" in source or "%" in source else answer)
+    )
+    (record,) = decision.records
+    assert record.status == "failed" and record.checks[0] == code and record.why.startswith(why)
+
+
+def test_placeholders_that_cannot_be_told_apart_any_more_are_named_as_such() -> None:
+    decision, _ = decide("%d of %d", flags="lua-format", answer=by_rung(*[f"{M1} de {M0}"] * 3))
+    assert decision.records[0].why.startswith("placeholders changed places")
+
+
+def test_the_summary_says_what_can_be_tried(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"Window\n")
+    done = cli("run", "a.txt", "--to", "es", "--backend", "pseudo", "-O", "encoding=latin-1")
+    assert done.returncode == 1
+    lines = done.stderr.decode().splitlines()
+    assert "  line 1: left untranslated: the character 'Ŵ' is not in iso8859-1; a file in UTF-8 could hold it" in lines
+    assert [line for line in lines if line.startswith("  to try (unfit): convert the input to UTF-8")]
+    again = cli("run", "a.txt", "--to", "es", "--backend", "pseudo", "-O", "encoding=latin-1")
+    assert "  to try (unfit): " in again.stderr.decode(), "also where the log of the run before has the reasons"

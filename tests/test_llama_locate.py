@@ -20,7 +20,7 @@ from batchtrans import BackendError, UnsupportedPair, UsageError, plugins
 from batchtrans_llama.fingerprint import fingerprint
 from batchtrans_llama.locate import Located, locate
 from batchtrans_llama.options import parse
-from conftest import plugin_environment
+from conftest import Cli, plugin_environment
 
 _START = """
 import json, sys
@@ -260,6 +260,50 @@ def test_a_plain_adapter_for_another_base_is_refused_unless_forced(tmp_path: Pat
     with pytest.raises(BackendError, match=r"made for meta-llama/Llama-3\.2-1B, not for"):
         find(**options)
     assert len(find(**options, force="yes").notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("base_name", "fits"),
+    [
+        ("/moved/since/{name}/base", True),
+        ("{name}", True),
+        ("/another/model/base", False),
+        ("another/base", False),
+        ("base", False),
+    ],
+)
+def test_a_directory_called_base_does_not_tell_a_base_from_others(
+    embedded: Path, tmp_path: Path, base_name: str, fits: bool
+) -> None:
+    adapter = plain_adapter(tmp_path / "adapter", base_name.format(name=embedded.name))
+    options = {"model": str(embedded), "adapter": str(adapter)}
+    if fits:
+        assert len(find("en", "pt", **options).notes) == 1
+    else:
+        with pytest.raises(BackendError, match="made for"):
+            find("en", "pt", **options)
+
+
+@pytest.mark.parametrize(
+    ("command", "hints", "others"),
+    [
+        (["run", "a.csv", "--to", "es", "--column", "en", "--adapter", "ours"], ["--model;", "--force "], ["--base"]),
+        (["eval", "a.csv", "--to", "es", "--adapter", "ours"], ["--base;", "-O force=yes "], ["--model", "--force"]),
+        (["train", "a.csv", "--to", "es", "--adapter", "ours", "-o", "x"], ["--base;", "--force "], ["--model"]),
+        (["merge", "ours", "-o", "x"], ["--base."], ["--model", "force"]),
+    ],
+)
+def test_a_hint_names_the_options_of_the_command(
+    cli: Cli, tmp_path: Path, command: list[str], hints: list[str], others: list[str]
+) -> None:
+    shutil.copytree(tiny_model.adapter(), tmp_path / "ours")
+    (tmp_path / "a.csv").write_text("en,es\n" + "".join(f"word {n},palabra {n}\n" for n in range(40)))
+    base = "--model" if command[0] == "run" else "--base"
+    done = cli(*command, base, str(tiny_model.full_base()))
+    said = done.stderr.decode()
+    assert done.returncode == 3, said
+    assert "made for a base with other weights" in said
+    assert all(hint in said for hint in hints) and not any(other in said for other in others)
 
 
 def test_a_plain_adapter_without_base_name_is_used_and_that_is_said(tmp_path: Path) -> None:

@@ -90,9 +90,10 @@ def _hard(
         return
     for name, edge in (("begin", slice(0, 1)), ("end", slice(-1, None))):
         if (source[edge] == "\n") != (target[edge] == "\n"):
-            yield Problem("newlines", f"one of source and translation {name}s with a newline, the other not", hard=True)
+            which = ("source", "translation") if source[edge] == "\n" else ("translation", "source")
+            yield Problem("newlines", f"the {which[0]} {name}s with a newline, the {which[1]} does not", hard=True)
     if strange := sorted({f"U+{ord(c):04X}" for c in _CONTROL.findall(target) if c not in source}):
-        yield Problem("control", f"control characters {', '.join(strange)}", hard=True)
+        yield Problem("control", f"control characters that the source does not have: {', '.join(strange)}", hard=True)
     formats = syntaxes.chosen(source, flags)
     yield from compare_formats(source if against is None else against, target, formats, relaxed)
     if ours or theirs:
@@ -107,16 +108,16 @@ def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -
 def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span], language: str) -> Iterator[Problem]:
     if source == target:
         if has_words(source, ours) and sum(word.islower() for word in _WORD.findall(source)) >= 2:
-            yield Problem("unchanged", "the translation is the source")
+            yield Problem("unchanged", "the translation is the source, unchanged")
         return  # nothing below can differ
     if ends := differing_ends(source, target, language):
         yield Problem("end", "the source ends {}, the translation {}".format(*map(_ending, ends)))
     if (ours or theirs) and (code := _differing_code(source, target, ours, theirs)):
-        yield Problem("code", f"code differs: {code}")
+        yield Problem("code", f"another name in backquotes: {code}")
     if numbers := _changed(_numbers(source), _numbers(target)):
-        yield Problem("numbers", f"numbers {numbers}")
+        yield Problem("numbers", f"the translation {numbers}")
     if names := _changed(_names(source, ours), _names(target, theirs)):
-        yield Problem("names", f"names {names}")
+        yield Problem("names", f"the translation {names}")
     if (sign := access_key(source)) and target.replace(sign * 2, "").count(sign) != 1:
         yield Problem("accelerator", f"the source marks one key with {sign!r}, the translation none or several")
     if (pair := _doubled(target)) and not _doubled(source):
@@ -125,7 +126,7 @@ def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span]
         yield Problem("repetition", "the translation repeats itself")
     long, short = sorted((_breadth(source), _breadth(target)), reverse=True)
     if long > 2 * short + 20:
-        yield Problem("length", f"{len(target)} characters for {len(source)}")
+        yield Problem("length", f"{len(target)} characters for {len(source)} of the source")
 
 
 def _ending(mark: str) -> str:
@@ -145,7 +146,7 @@ def _changed(ours: Counter[str], theirs: Counter[str]) -> str:
     if ours == theirs:
         return ""
     lost = ours - theirs
-    return f"lost: {listed(lost)}" if lost else f"invented: {listed(theirs - ours)}"
+    return f"lacks {listed(lost)}" if lost else f"adds {listed(theirs - ours)}"
 
 
 def _numbers(text: str) -> Counter[str]:

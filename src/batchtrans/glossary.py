@@ -65,7 +65,7 @@ class Glossary:
         """What a translation does not keep to: ``keep``, hard, and ``glossary``, a doubt."""
         kept = [source[start:end] for start, end in self.staying(source)]
         if lost := [text for text in dict.fromkeys(kept) if target.count(text) < kept.count(text)]:
-            yield Problem("keep", f"must stay as it is: {', '.join(lost)}", hard=True)
+            yield Problem("keep", f"by the glossary this must stay as it is: {', '.join(lost)}", hard=True)
         for term in self.terms_of(source):
             if not any(_holds(target, form) for form in term.targets):
                 yield Problem("glossary", f"{term.sources[0]} is {' or '.join(term.targets)} in the glossary")

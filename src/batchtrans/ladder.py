@@ -29,7 +29,8 @@ RUNGS = ("", "masked", "constrained", "n-best", "plain", "pieces")
 HYPOTHESES = 4
 #: A part is one line; what a backend breaks anew, or indents, would show in the program.
 _BREAKS = frozenset("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
-_ENDLESS = "the translation did not come to an end"
+_ENDLESS = "the translation did not come to an end within the length that it may have"
+_MISPLACED = "placeholders changed places, and their syntax has no numbers to say which is which"
 
 
 @dataclass(slots=True)
@@ -307,7 +308,7 @@ class Ladder:
         if answer is not None:
             self._judge_answer(item, answer, self._text(item.part))
         else:
-            message = f"the number {counted.number} does not stand there once"
+            message = f"the number {counted.number} does not come back once"
             item.part.problems = [Problem("placeholders", message, hard=True)]
 
     def _judge_others(self, item: _Item, others: Sequence[str]) -> None:
@@ -327,7 +328,7 @@ class Ladder:
         if sent != cut.text or not cut.placeholders:
             self._judge(item, text)
         elif not cut.has_masks_of(text):
-            item.part.problems = [Problem("placeholders", "placeholders were lost, doubled or invented", hard=True)]
+            item.part.problems = [Problem("placeholders", cut.difference(text), hard=True)]
         else:
             answer = cut.unmask(text, item.flags, item.whole)
             self._judge(item, answer, misplaced=cut.is_misplaced(text, answer, item.flags))
@@ -351,7 +352,7 @@ class Ladder:
             *_breaks(part.cut.core, better),
         ]
         if misplaced:
-            part.problems.insert(0, Problem("placeholders", "in this order they show other arguments", hard=True))
+            part.problems.insert(0, Problem("placeholders", _MISPLACED, hard=True))
         if not any(problem.hard for problem in part.problems):
             part.target, part.done = part.cut.put_back(better), True
 
@@ -382,7 +383,7 @@ def _pieces(part: Climber) -> Iterator[tuple[str, str]]:
 def _breaks(source: str, target: str) -> Iterator[Problem]:
     if more := _BREAKS.intersection(target).difference(source):
         found = ", ".join(f"U+{ord(character):04X}" for character in sorted(more))
-        yield Problem("control", f"line breaks or tabs that the text does not have: {found}", hard=True)
+        yield Problem("control", f"the translation adds line breaks or tabs: {found}", hard=True)
 
 
 def _is_whole(answer: Result) -> bool:

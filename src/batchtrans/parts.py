@@ -8,12 +8,13 @@ model is measured on what it will be asked.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import NamedTuple
 
 from . import protect, segmentation, syntaxes
-from .placeholders import compare_placeholders
+from .placeholders import compare_placeholders, listed
 from .syntaxes.prose import SIGNS
 from .types import MASK_BASE, Constraint
 
@@ -43,6 +44,16 @@ class Part(NamedTuple):
     def has_masks_of(self, answer: str) -> bool:
         """Whether an answer to ``text`` holds each mask exactly once."""
         return sorted(protect.masks_in(answer)) == list(range(len(self.placeholders)))
+
+    def difference(self, answer: str) -> str:
+        """Which placeholders an answer to ``text`` does not hold exactly once, in words."""
+        found = Counter(protect.masks_in(answer))
+        wanted = Counter(range(len(self.placeholders)))
+        lost = [self.placeholders[number] for number in sorted((wanted - found).elements())]
+        more = [self.placeholders[number] for number in sorted((found - wanted).elements()) if number in wanted]
+        said = [f"lacks {listed(lost)}"] if lost else []
+        said += [f"has {listed(more)} too often"] if more else []
+        return f"the translation {' and '.join(said) or 'adds placeholders that the source does not have'}"
 
     def unmask(self, answer: str, flags: frozenset[str], whole: bool) -> str:
         """An answer to ``text`` with the placeholders in it. Directives that changed places get argument numbers,

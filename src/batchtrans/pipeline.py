@@ -90,11 +90,13 @@ class Job:
 class Outcome:
     """What became of one document. ``counts`` has the segments by status (ok, repaired, fuzzy, failed, skipped) and
     by origin (``from mt`` ...) and, below the first rung of the ladder, by the last rung that any part of them needed
-    (``by constrained`` ...); ``problems`` the first untranslated ones as (line, reason)."""
+    (``by constrained`` ...); ``problems`` the first untranslated ones as (line, reason), and ``reasons`` the codes of
+    what the judges found in any untranslated one."""
 
     job: Job
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    reasons: set[str] = field(default_factory=set)
     off_glossary: int = 0
     lines_off: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -116,9 +118,11 @@ class Outcome:
                     self.lines_off.append(decision.segment.location.line)
             if rung := max((record.rung for record in records), key=RUNGS.index):
                 self.counts[f"by {rung}"] += 1
-        elif status == "failed" and len(self.problems) < NAMED_PROBLEMS:
-            why = next((record.why for record in records if record.why), "no reason given")
-            self.problems.append((decision.segment.location.line, why))
+        elif status == "failed":
+            self.reasons.update(code for record in records for code in record.checks)
+            if len(self.problems) < NAMED_PROBLEMS:
+                why = next((record.why for record in records if record.why), "no reason given")
+                self.problems.append((decision.segment.location.line, why))
 
 
 class LazyBackend:
@@ -423,6 +427,7 @@ def _recount(document: Document, journal: _Journal, outcome: Outcome) -> bool:
     """Count what the log says of every segment of the document. Whether any target changed."""
     outcome.counts.clear()
     outcome.problems.clear()
+    outcome.reasons.clear()
     changed = False
     for piece in merge(document, journal.groups()):
         if not isinstance(piece, bytes):

@@ -16,6 +16,7 @@ from .types import Problem
 #: Characters of placeholders that a backend must not add, though a person might.
 _SIGNS = frozenset("%{}<>\\$~&")
 _NUMBER = re.compile(r"\d+[$:]|(?<=%)<(?=.)")
+_ARGUMENT = re.compile(r"\bargument (\d+)")
 #: What is kept while a text is translated, but may be called otherwise in a good translation.
 _NOT_COMPARED = ("code",)
 
@@ -48,9 +49,9 @@ def compare_formats(source: str, target: str, formats: Iterable[str], relaxed: b
     for flag in formats:
         if difference := syntaxes.compare(source, target, flag, relaxed=relaxed):
             if difference.invalid:
-                yield Problem("format", f"not valid in {flag}: {difference.message}", hard=True)
+                yield Problem("format", f"the translation is not valid as {flag}: {difference.message}", hard=True)
             else:
-                yield Problem("placeholders", difference.message, hard=True)
+                yield Problem("placeholders", _quoting(difference.message, (source, target), flag), hard=True)
 
 
 def compare_others(
@@ -66,9 +67,9 @@ def compare_others(
             yield from compare_formats(" ".join(ours), " ".join(theirs), [_flag_of(ours + theirs)])
             continue
         if missing := Counter(ours) - Counter(theirs):
-            yield Problem("placeholders", f"lost: {listed(missing.elements())}", hard=True)
+            yield Problem("placeholders", f"the translation lacks {listed(missing.elements())}", hard=True)
         if invented := Counter(theirs) - Counter(ours):
-            yield Problem("placeholders", f"invented: {listed(invented.elements())}", hard=True)
+            yield Problem("placeholders", f"the translation adds {listed(invented.elements())}", hard=True)
         if kind == "tag" and are_nested(ours) and not are_nested(theirs):
             yield Problem("placeholders", "a tag is closed before it is opened, or within another one", hard=True)
 
@@ -81,18 +82,51 @@ def compare_strictly(source: str, target: str, flags: frozenset[str]) -> Iterato
     counts, signs = [], []
     formats = [flag for flag in syntaxes.chosen(source, flags) if flag != "icu-message-format"]
     for text in (source, target):
-        spans = find(text, flags)
-        kinds = (span.kind for span in spans if not span.kind.endswith("-format") and span.kind not in _NOT_COMPARED)
-        directives = (_directive(text, found) for flag in formats for found in syntaxes.parse(text, flag).directives)
-        counts.append(Counter((*kinds, *directives)))
-        inside = Counter(character for span in spans for character in text[span.start : span.end])
+        counts.append(Counter(name for name, _ in _named(text, flags, formats)))
+        inside = Counter(character for span in find(text, flags) for character in text[span.start : span.end])
         signs.append(Counter(character for character in text if character in _SIGNS) - inside)
     if more := counts[1] - counts[0]:
-        yield Problem("placeholders", f"too many: {listed(more.elements())}", hard=True)
+        added = _only_in(target, source, more, flags, formats)
+        yield Problem("placeholders", f"the translation adds {listed(added)}", hard=True)
     if less := counts[0] - counts[1]:
-        yield Problem("placeholders", f"too few: {listed(less.elements())}", hard=True)
+        lost = _only_in(source, target, less, flags, formats)
+        yield Problem("placeholders", f"the translation lacks {listed(lost)}", hard=True)
     if invented := signs[1] - signs[0]:
-        yield Problem("placeholders", f"characters of placeholders: {listed(invented.elements())}", hard=True)
+        found = listed(invented.elements())
+        yield Problem("placeholders", f"the translation adds a character that begins placeholders: {found}", hard=True)
+
+
+def _named(text: str, flags: frozenset[str], formats: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each placeholder of a text: what it is counted as, and how it stands there."""
+    for span in find(text, flags):
+        if not span.kind.endswith("-format") and span.kind not in _NOT_COMPARED:
+            yield span.kind, text[span.start : span.end]
+    for flag in formats:
+        for directive in syntaxes.parse(text, flag).directives:
+            yield _directive(text, directive), text[directive.start : directive.end]
+
+
+def _only_in(
+    text: str, other: str, names: Iterable[str], flags: frozenset[str], formats: Sequence[str]
+) -> Iterator[str]:
+    """The placeholders of these names that only one text has, as they stand there; shapes with their kind."""
+    ours, theirs = (
+        Counter((name, shown) for name, shown in _named(each, flags, formats) if name in names)
+        for each in (text, other)
+    )
+    return (shown if " " in name else f"{shown} ({name})" for name, shown in (ours - theirs).elements())
+
+
+def _quoting(message: str, texts: Iterable[str], flag: str) -> str:
+    """A message with the directives that show the arguments that it numbers: ``argument 1 (%d)``."""
+    shown = {
+        str(argument.key): text[directive.start : directive.end]
+        for text in texts
+        for directive in syntaxes.parse(text, flag).directives
+        for argument in directive.arguments
+        if isinstance(argument.key, int)
+    }
+    return _ARGUMENT.sub(lambda m: f"{m[0]} ({shown[m[1]]})" if m[1] in shown else m[0], message)
 
 
 def _directive(text: str, found: syntaxes.Directive) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +44,18 @@ _COUNTS = {
     "by plain": "by a second attempt",
     "by pieces": "in pieces",
 }
+_BY_HAND = "translate these by hand, or try another --model or --adapter"
+#: What can be done about texts that were left untranslated, by the code of what is wrong with them.
+_ADVICE = {
+    "placeholders": f"{_BY_HAND}; a catalogue's flag no-c-format says that % is text",
+    "format": f"{_BY_HAND}; a catalogue's flag no-c-format says that % is text",
+    "newlines": _BY_HAND,
+    "control": _BY_HAND,
+    "empty": _BY_HAND,
+    "truncated": "allow longer answers (-O length-cap=32+4*n for llama), or shorter texts (--unit line for txt)",
+    "keep": "translate these by hand, or take the term off the list of those that stay",
+    "unfit": "convert the input to UTF-8 where it lacks a character, else translate these by hand",
+}
 
 
 def summary(outcome: Outcome) -> str:
@@ -65,6 +77,7 @@ def summary(outcome: Outcome) -> str:
     lines += [f"  line {line}: left untranslated: {why}" for line, why in outcome.problems]
     if counts["failed"] > len(outcome.problems):
         lines.append(f"  and {counts['failed'] - len(outcome.problems)} more; the log has all of them")
+    lines += _advice(outcome.reasons)
     if outcome.off_glossary:
         where = ", ".join(map(str, outcome.lines_off))
         more = ", ..." if outcome.off_glossary > len(outcome.lines_off) else ""
@@ -74,6 +87,15 @@ def summary(outcome: Outcome) -> str:
     if job.log.parent != job.output.parent or not job.to_stdout:  # the log of a bare - goes with its spool
         lines.append(f"  log: {job.log}")
     return "\n".join(lines)
+
+
+def _advice(reasons: Collection[str]) -> list[str]:
+    """What to try, each thing once."""
+    by_text: dict[str, list[str]] = {}
+    for code, text in _ADVICE.items():
+        if code in reasons:
+            by_text.setdefault(text, []).append(code)
+    return [f"  to try ({', '.join(codes)}): {text}" for text, codes in by_text.items()]
 
 
 def exit_code(outcomes: Sequence[Outcome], refused: int) -> int:

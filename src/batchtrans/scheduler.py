@@ -105,7 +105,7 @@ class Scheduler:
                     answers = []
         except Overload as overload:
             if len(group) == 1:
-                error = f"too large for this machine's memory: {overload.what}"
+                error = f"too large for this machine's memory, even alone: {overload.what}"
             else:
                 self._size = max(1, len(group) // 2)
                 error = ""
@@ -132,7 +132,7 @@ class Scheduler:
 def _as_text(result: Result) -> Result:
     """An answer that can be written to a file: without the hypotheses that cannot, or an error."""
     if not (_is_text(result.target) and _is_text(result.raw or "")):
-        return Result(result.id, "", error="the answer is no valid text")
+        return Result(result.id, "", error="the backend's answer is no valid text")
     return result._replace(others=tuple(filter(_is_text, result.others))) if result.others else result
 
 

@@ -23,7 +23,7 @@ from .languages import foreign_judge
 from .marking import Marking
 from .memory import Known, Memory
 from .scheduler import Scheduler
-from .types import Backend, Document, Request, Result, Segment, State
+from .types import Backend, Document, Problem, Request, Result, Segment, State
 
 #: Which states ``--redo`` selects.
 REDO = {
@@ -217,15 +217,15 @@ class Translator:
             )
         )
 
-    def _form_problem(self, segment: Segment, targets: tuple[str, ...]) -> str:
+    def _form_problem(self, segment: Segment, targets: tuple[str, ...]) -> Problem | None:
         """What is wrong with the forms of a plural entry when they are held against its msgid_plural."""
         if len(segment.source) == 1:
-            return ""
+            return None
         forms = zip(targets, self._document.relaxed(segment), strict=True)
         problems = (
             p for text, loose in forms for p in judges.judge_form(segment.source[1], text, segment.flags, loose)
         )
-        return next((problem.message for problem in problems), "")
+        return next(problems, None)
 
     def _relaxed(self, segment: Segment, forms: int) -> tuple[bool, ...]:
         return self._document.relaxed(segment) if len(segment.source) > 1 else (False,) * forms
@@ -347,16 +347,19 @@ class Translator:
     def _conclude(self, unit: Unit) -> Decision:
         """All parts of a segment are through: join them, judge the whole, and write the records."""
         segment = unit.segment
-        why = next((part.problems[0].message for _, part in unit.parts() if not part.done and part.problems), "")
+        why = next((part.problems[0] for _, part in unit.parts() if not part.done and part.problems), None)
         failed = any(not part.done for _, part in unit.parts())
         targets = tuple(form.target for form in unit.forms)
         if not failed and (why := self._whole_problem(unit, targets)):
             failed = True
+            for _, part in unit.parts():
+                part.problems.insert(0, why)
         records = []
+        reason = why.message if why and failed else ""
         for form in unit.forms:
             for index, part in enumerate(form.parts):
                 status = "failed" if failed else "repaired" if part.rung or part.repaired else "ok"
-                records.append(_part_record(segment, form, len(unit.forms), part, index, status, why if failed else ""))
+                records.append(_part_record(segment, form, len(unit.forms), part, index, status, reason))
         if failed:
             return Decision(segment, segment.target, segment.state, False, tuple(records))
         records = self._marking.weigh(records)
@@ -370,13 +373,17 @@ class Translator:
         self._memory.add(segment.context, tuple(form.source for form in unit.forms), known)
         return Decision(segment, targets, State.FUZZY if fuzzy else State.DONE, True, tuple(records))
 
-    def _whole_problem(self, unit: Unit, targets: tuple[str, ...]) -> str:
+    def _whole_problem(self, unit: Unit, targets: tuple[str, ...]) -> Problem | None:
+        """Why a text may not be written whose parts are all right."""
         for form, target in zip(unit.forms, targets, strict=True):
             if len(form.parts) > 1:
                 problems = judges.judge(form.source, target, unit.segment.flags, relaxed=form.relaxed, soft=False)
                 if hard := next((problem for problem in problems if problem.hard), None):
-                    return hard.message
-        return self._form_problem(unit.segment, targets) or self._document.problem(unit.segment, targets) or ""
+                    return hard
+        if problem := self._form_problem(unit.segment, targets):
+            return problem
+        unfit = self._document.problem(unit.segment, targets)
+        return Problem("unfit", unfit, hard=True) if unfit else None
 
 
 def decision_from_records(segment: Segment, group: list[AlignmentRecord]) -> Decision:

@@ -49,5 +49,5 @@ def encode_problem(text: str, encoding: str) -> str | None:
     try:
         text.encode(encoding)
     except UnicodeEncodeError as error:
-        return f"the character {text[error.start]!r} is not in {encoding}"
+        return f"the character {text[error.start]!r} is not in {encoding}; a file in UTF-8 could hold it"
     return None

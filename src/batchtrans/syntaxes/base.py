@@ -167,12 +167,12 @@ def same_arguments(optional: Omission, *, fits_all: str = "") -> Rule:
             return ""
         missing = [key for key in ours if key not in theirs]
         if missing and not (relaxed and optional(missing) and IMPLIED not in map(ours.__getitem__, missing)):
-            return f"lost: {listed(missing)}"
+            return f"the translation lacks {listed(missing)}"
         if invented := [key for key in theirs if key not in ours]:
-            return f"invented: {listed(invented)}"
+            return f"the translation adds {listed(invented)}"
         for key, type in theirs.items():
             if type != ours[key] and not (relaxed and fits_all in (type, ours[key])):
-                return f"argument {key} is {type}, not {ours[key]}"
+                return f"argument {key} is {type} in the translation, {ours[key]} in the source"
         return ""
 
     return differ

@@ -74,7 +74,7 @@ _STYLES = {int: "by number", str: "by name", type(None): "in order"}
 @lru_cache(maxsize=4096)  # the same few directives come again and again
 def _read(syntax: Printf, directive: str) -> Reading:
     if directive == "%":
-        return Reading(fault="a percent sign begins no directive")
+        return Reading(fault="a percent sign begins no directive; a literal one is doubled")
     match = syntax.pattern.match(directive)
     assert match is not None
     return Reading() if directive == "%%" else syntax.read(match.groupdict(""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from batchtrans import UsageError
 
 from . import OPTIONS
 from .load import require
-from .options import Settings, assignments, parse
+from .options import Flags, Settings, assignments, parse
 
 _FILE = click.Path(path_type=Path)
 
@@ -149,8 +150,9 @@ def backend_settings(given: Mapping[str, Any], values: Mapping[str, str]) -> Set
 
     :raises UsageError: for a value out of range.
     """
-    flags = {"model": given["base"], "adapter": given["adapter"], "device": given["device"]}
-    return parse({**values, **{name: value for name, value in flags.items() if value}})
+    own = {"model": given["base"], "adapter": given["adapter"], "device": given["device"]}
+    settings = parse({**values, **{name: value for name, value in own.items() if value}})
+    return replace(settings, flags=Flags("--base", "--force" if "force" in given else "-O force=yes"))
 
 
 def column_pair(text: str | None) -> tuple[str, str] | None:

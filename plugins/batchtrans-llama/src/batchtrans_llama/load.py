@@ -408,7 +408,7 @@ def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False) -> Any:
         raise BackendError(
             f"the adapter {adapter.directory} does not fit the base: {len(stored - expected)} of its tensors have no "
             f"layer, {len(expected - stored)} layers have no tensor, such as {odd}",
-            "Name the base it was trained on with --model.",
+            "Name the base it was trained on (--model of run, --base of train, eval and merge).",
         )
     return model
 

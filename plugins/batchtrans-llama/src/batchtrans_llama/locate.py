@@ -15,10 +15,11 @@ from batchtrans import BackendError, UnsupportedPair, UsageError, plugins
 from .card import Adapter, Merged, read_adapter, read_json, read_merged
 from .fingerprint import fingerprint
 from .manifest import check_manifest
-from .options import Settings
+from .options import Flags, Settings
 from .prompt import PROMPT, language_name
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_BASE = "base"  # the directory of the base where an adapter stands beside it
 _EMBEDDED = "batchtrans/"  # how the adapters of embedded models name their base; not on the hub
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 
@@ -55,14 +56,14 @@ def locate(settings: Settings, source_lang: str, target_lang: str) -> Located:
     if settings.model:
         name = settings.model
         root, revision = _directory(settings.model, settings, settings.revision)
-    elif given is not None and _names_base(given, source_lang, target_lang):
+    elif given is not None and _names_base(given, source_lang, target_lang, settings.flags):
         name = given.base_name
         root, revision = _directory(name, settings, settings.revision)
     else:
-        name, root = _embedded(source_lang, target_lang, notes)
+        name, root = _embedded(source_lang, target_lang, notes, settings.flags)
         revision = None
         check_manifest(root)
-    base, own = (root / "base", root / "adapter") if (root / "base" / "config.json").is_file() else (root, None)
+    base, own = (root / _BASE, root / "adapter") if (root / _BASE / "config.json").is_file() else (root, None)
     if given is None and own is not None and not settings.adapter:
         given = read_adapter(own)
     _check_base(base, name)
@@ -71,7 +72,7 @@ def locate(settings: Settings, source_lang: str, target_lang: str) -> Located:
     found = Located(name, base, fingerprint(base), given, revision, template, notes)
     if given is not None:
         _check_adapter(found, given, settings)
-    _check_pair(found, merged, source_lang, target_lang, settings.force)
+    _check_pair(found, merged, source_lang, target_lang, settings)
     return found
 
 
@@ -104,7 +105,7 @@ def _template(settings: Settings, trained: str) -> str:
     if trained and trained != settings.template and not settings.force:
         raise UsageError(
             f"the adapter {settings.adapter or settings.model} was trained with a prompt of its own",
-            "Leave the option prompt out; --force asks with another prompt all the same.",
+            _or_force("Leave the option prompt out", settings.flags, "asks with another prompt"),
         )
     return settings.template
 
@@ -142,31 +143,38 @@ def _check_adapter(found: Located, adapter: Adapter, settings: Settings) -> None
     if not wrong:
         return
     if not settings.force:
-        raise BackendError(what, "Name its own base with --model; --force goes on all the same.")
-    found.notes.append(f"{what}; used all the same (--force)")
+        raise BackendError(what, _or_force(f"Name its own base with {settings.flags.model}", settings.flags, "goes on"))
+    found.notes.append(f"{what}; used all the same ({settings.flags.force})")
+
+
+def _or_force(step: str, flags: Flags, does: str) -> str:
+    """What to try, and what the command does without it where it can be forced to."""
+    return f"{step}; {flags.force} {does} all the same." if flags.force else f"{step}."
 
 
 def _same_name(name: str, found: Located) -> bool:
-    """A base is the same if its hub id or path is, or at least the last part of it: models are moved and copied."""
+    """A base is the same if its hub id or path is, or at least the last part of it: models are moved and copied. A part
+    ``base``, as every model with an adapter beside it has, says nothing without the one before it."""
     here = Path(name).expanduser()
     if here.is_dir() and here.resolve() == found.base.resolve():
         return True
-    return _last_part(name) in (_last_part(found.name), found.base.name.lower())
+    return _last_part(name) in (_last_part(found.name), _last_part(str(found.base)))
 
 
-def _last_part(name: str) -> str:
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
+def _last_part(name: str) -> list[str]:
+    parts = re.split(r"[/\\]", name.lower().rstrip("/\\"))
+    return parts[-2:] if parts[-1] == _BASE else parts[-1:]
 
 
-def _check_pair(found: Located, merged: Merged | None, source_lang: str, target_lang: str, force: bool) -> None:
+def _check_pair(found: Located, merged: Merged | None, source_lang: str, target_lang: str, settings: Settings) -> None:
     adapter = found.adapter
     card = merged if adapter is None or adapter.plain else adapter
-    if card is not None and not force:
+    if card is not None and not settings.force:
         trained = (card.source_lang, card.target_lang)
         if (_language(source_lang), _language(target_lang)) != tuple(map(_language, trained)):
             raise UnsupportedPair(
                 f"{found.name} translates from {trained[0]} to {trained[1]}, not from {source_lang} to {target_lang}",
-                "Name a model for this pair with --model, or an adapter with --adapter.",
+                f"Name a model for this pair with {settings.flags.model}, or an adapter with --adapter.",
             )
     for placeholder, code in (("{source_language}", source_lang), ("{target_language}", target_lang)):
         if placeholder in found.template:
@@ -178,7 +186,7 @@ def _language(code: str) -> str:
     return re.split(r"[-_.@]", code)[0].lower()
 
 
-def _embedded(source_lang: str, target_lang: str, notes: list[str]) -> tuple[str, Path]:
+def _embedded(source_lang: str, target_lang: str, notes: list[str], flags: Flags) -> tuple[str, Path]:
     """The installed model for a pair: for exactly this one, else for the languages without their territories."""
     models = plugins.registry().models
     exact = f"{source_lang}-{target_lang}".replace("_", "-").lower()
@@ -190,22 +198,22 @@ def _embedded(source_lang: str, target_lang: str, notes: list[str]) -> tuple[str
         raise UnsupportedPair(
             f"there is no embedded model for {source_lang} to {target_lang}",
             f"Embedded pairs: {' '.join(sorted(models)) or 'none is installed (pip install batchtrans-en-es)'}. "
-            "For another pair name a model with --model, a hub id or a directory.",
+            f"For another pair name a model with {flags.model}, a hub id or a directory.",
         )
     return declared.name, Path(plugins.resolve(declared)())
 
 
-def _names_base(adapter: Adapter, source_lang: str, target_lang: str) -> bool:
+def _names_base(adapter: Adapter, source_lang: str, target_lang: str, flags: Flags) -> bool:
     """Whether an adapter says where its base is; one for an embedded model is told by its fingerprint too."""
     if not adapter.base_name or adapter.base_name.startswith(_EMBEDDED):
         return False
     if adapter.plain:
         return True
     try:
-        _, root = _embedded(source_lang, target_lang, [])
+        _, root = _embedded(source_lang, target_lang, [], flags)
     except UnsupportedPair:
         return True
-    return adapter.base_fingerprint != fingerprint(root / "base")
+    return adapter.base_fingerprint != fingerprint(root / _BASE)
 
 
 def _directory(name: str, settings: Settings, revision: str | None) -> tuple[Path, str | None]:
@@ -217,10 +225,10 @@ def _directory(name: str, settings: Settings, revision: str | None) -> tuple[Pat
         return path, None
     if not _HUB_ID.fullmatch(name):
         raise BackendError(f"there is no directory {name}", "A model is named by its directory or by its hub id.")
-    return _fetch(name, revision, settings.local_only)
+    return _fetch(name, revision, settings.local_only, settings.flags)
 
 
-def _fetch(name: str, revision: str | None, local_only: bool) -> tuple[Path, str]:
+def _fetch(name: str, revision: str | None, local_only: bool, flags: Flags) -> tuple[Path, str]:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub import errors as hub
     from huggingface_hub.utils import disable_progress_bars
@@ -230,19 +238,19 @@ def _fetch(name: str, revision: str | None, local_only: bool) -> tuple[Path, str
     try:
         directory = snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=local_only)
     except hub.GatedRepoError:
-        raise _unavailable(name, "is gated: its licence must be accepted first", login=True) from None
+        raise _unavailable(name, "is gated: its licence must be accepted first", flags, login=True) from None
     except hub.RevisionNotFoundError:
-        raise _unavailable(name, f"has no revision {revision!r}") from None
+        raise _unavailable(name, f"has no revision {revision!r}", flags) from None
     except hub.RepositoryNotFoundError:
-        raise _unavailable(name, "is not on the hub, or not open to everyone", login=True) from None
+        raise _unavailable(name, "is not on the hub, or not open to everyone", flags, login=True) from None
     except hub.LocalEntryNotFoundError as error:
         if local_only or constants.HF_HUB_OFFLINE:
             why = "is not on this machine, and the hub must not be asked (local-only, HF_HUB_OFFLINE)"
         else:
             why = f"is not on this machine, and the hub does not answer ({_first_line(error.__cause__ or error)})"
-        raise _unavailable(name, why) from None
+        raise _unavailable(name, why, flags) from None
     except (hub.HFValidationError, OSError) as error:
-        raise _unavailable(name, f"cannot be fetched ({_first_line(error)})") from None
+        raise _unavailable(name, f"cannot be fetched ({_first_line(error)})", flags) from None
     return Path(directory), Path(directory).name
 
 
@@ -250,10 +258,10 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def _unavailable(name: str, why: str, login: bool = False) -> BackendError:
+def _unavailable(name: str, why: str, flags: Flags, login: bool = False) -> BackendError:
     pairs = " ".join(sorted(plugins.registry().models))
     alternative = (
-        f"Without --model the embedded model is used ({pairs}), which needs no download."
+        f"Without {flags.model} the embedded model is used ({pairs}), which needs no download."
         if pairs
         else "The package batchtrans-en-es holds a model that needs no download."
     )

@@ -33,6 +33,15 @@ class LengthCap:
 
 
 @dataclass(frozen=True, slots=True)
+class Flags:
+    """How the command that is run is told the base model, and, where it can be, to go on all the same: what a message
+    tells the user to try."""
+
+    model: str = "--model"
+    force: str = "--force"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Option values as the rest of the package uses them. An empty ``model`` means the embedded one, an empty
     ``adapter`` the one that belongs to the model, and ``template`` is the text of the prompt file, if one is given."""
@@ -52,6 +61,7 @@ class Settings:
     length_cap: LengthCap = LengthCap()
     template: str | None = None
     force: bool = False
+    flags: Flags = Flags()
 
 
 def parse(options: Mapping[str, str]) -> Settings:

@@ -191,6 +191,6 @@ def _pairs(adapter: Adapter, base: Collection[str]) -> dict[str, dict[str, Tenso
     if odd := (expected ^ set(pairs)) | (set(pairs) - whole):
         raise BackendError(
             f"the adapter {adapter.directory} does not fit the base, for example at {min(odd)}",
-            "Name the base it was trained on with --model.",
+            "Name the base it was trained on (--model of run, --base of train, eval and merge).",
         )
     return pairs

@@ -27,7 +27,7 @@ from ..evaluation.systems import ModelSystem, run_systems
 from ..evaluation.table import table
 from ..load import import_torch, load
 from ..locate import Located, locate
-from ..options import Settings
+from ..options import Flags, Settings
 from ..prompt import prompt_hash
 from . import result
 
@@ -56,7 +56,8 @@ def merge_command(job: Job) -> int:
     """
     result.refuse_output(job.output, job.overwrite)
     import_torch()
-    settings = Settings(model=job.base or "", adapter=job.adapter, device=job.device or "auto")
+    flags = Flags("--base", "")
+    settings = Settings(model=job.base or "", adapter=job.adapter, device=job.device or "auto", flags=flags)
     languages = _languages(job.adapter)
     found = locate(settings, *languages)
     pairs = _test_pairs(job, found, languages)
