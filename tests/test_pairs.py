@@ -222,6 +222,18 @@ def test_a_table_may_have_contexts_and_documents_and_gaps(tmp_path: Path) -> Non
     assert skipped == {"untranslated": 1}
 
 
+def test_quotes_in_a_table_parted_by_tabs_are_text_where_a_cell_goes_on_after_them(tmp_path: Path) -> None:
+    path = tmp_path / "talk.tsv"
+    path.write_text('"Go," he said.\t"Ve", dijo.\n"Both."\t"Ambos."\n"Open\t"Abierto\n', encoding="utf-8")
+    assert [(unit.sources[0], unit.targets[0]) for unit in read_units(path, "en", "es")] == [
+        ('"Go," he said.', '"Ve", dijo.'),
+        ('"Both."', '"Ambos."'),
+        ('"Open', '"Abierto'),
+    ]
+    path.write_text('"Two\nlines, ""quoted"""\t"Dos\nlíneas"\nOne\tUna\n', encoding="utf-8")
+    assert [unit.sources[0] for unit in read_units(path, "en", "es")] == ['Two\nlines, "quoted"', "One"]
+
+
 def test_a_cell_may_be_longer_than_the_limit_of_the_csv_module(tmp_path: Path) -> None:
     long = "palabra " * 40_000
     assert read(write(tmp_path / "m.csv", f"source,target\nword,{long}\n"))[0][0].targets == (long,)

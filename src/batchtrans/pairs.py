@@ -39,6 +39,8 @@ _XLIFF_TARGET = re.compile(rb"""\b(?:target-language|trgLang)\s*=\s*["']([\w.@-]
 #: Lines of a catalogue that are of interest here: the file of a first reference, perhaps between the marks that
 #: gettext puts around a name with blanks, and what is obsolete.
 _REFERENCE = re.compile(r"^#:[ \t]+(?:\u2068([^\u2069\n]+)\u2069|(\S+))|^(#~)", re.M)
+#: So many characters of a table show how it is written.
+_SAMPLE = 1 << 18
 _LINE_NUMBER = re.compile(r":\d+(?:-\d+)?$")
 
 
@@ -418,15 +420,16 @@ def _from_table(job: _Job) -> Iterator[Unit]:
 
 
 def _scanner(job: _Job, start: int, encoding: str) -> Scanner:
-    """A scanner with the table's delimiter: a tab in .tsv, else the one that its first lines show."""
-    from .formats.csv_scan import Dialect, Scanner, TextReader, sniff
+    """A scanner with the table's delimiter: a tab in .tsv, where quotes may be text, else what its first lines show."""
+    from .formats.csv_scan import Dialect, Scanner, TextReader, quotes_are_text, sniff
 
-    if job.path.name.lower().endswith(".tsv"):
-        return Scanner(Dialect("\t"))
     with job.path.open("rb") as file:
         file.seek(start)
         read = TextReader(file, job.path, encoding)
-        sample = read(1 << 16)
+        sample = read(_SAMPLE)
+        if job.path.name.lower().endswith(".tsv"):
+            dialect = Dialect("\t")
+            return Scanner(dialect._replace(quotechar="") if quotes_are_text(sample, not read(1), dialect) else dialect)
         names = (*_NAMES, job.source_lang, job.target_lang, *(job.columns or ()))
         return Scanner(Dialect(sniff(sample, not read(1), names, '"', "")))
 

@@ -132,6 +132,11 @@ class Scanner:
         quote = self.dialect.quotechar
         return bool(quote) and cell.startswith(quote)
 
+    def goes_on(self, cell: str) -> bool:
+        """Whether a raw cell goes on after its closing quote."""
+        match = self._quoted.match(cell) if self._quoted else None
+        return match is not None and bool(match[2])
+
     def value(self, cell: str) -> str:
         """What a raw cell says."""
         quote = self.dialect.quotechar
@@ -270,3 +275,10 @@ def _sample_rows(scanner: Scanner, sample: str, complete: bool) -> Iterator[list
         position += len(found.text)
         if found.cells:
             yield found.cells
+
+
+def quotes_are_text(sample: str, complete: bool, dialect: Dialect) -> bool:
+    """Whether the first lines of a table show that its quotes are part of its texts: after the quote that would close
+    a cell the cell goes on. Nobody who puts cells in quotes writes that, and texts parted by tabs are full of it."""
+    scanner = Scanner(dialect)
+    return any(scanner.goes_on(cell) for cells in _sample_rows(scanner, sample, complete) for cell in cells)
