@@ -564,12 +564,15 @@ def declare_plugins(directory: Path) -> None:
 def through_run(given: argparse.Namespace) -> dict[str, Any]:
     """``batchtrans run`` on a table of distinct rows, in this process, so that loading, warming up (the first
     requests, which record the steps) and the rest can be told apart."""
+    from transformers import AutoTokenizer
+
     import batchtrans_llama.backend as module
     from batchtrans import Request
     from batchtrans.cli import main as batchtrans
 
     directory = checkpoint(given)
     declare_plugins(given.directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
     times: dict[str, float] = {}
     start, translate = module.LlamaBackend.start, module.LlamaBackend.translate
 
@@ -578,7 +581,7 @@ def through_run(given: argparse.Namespace) -> dict[str, Any]:
         fingerprint = start(self, *languages)
         times["load"] = time.perf_counter() - began
         began = time.perf_counter()
-        warm = texts(self._loaded.tokenizer, 64 if given.tiny else 4096)
+        warm = texts(tokenizer, 64 if given.tiny else 4096)
         for _ in translate(self, [Request(number, text) for number, text in enumerate(warm)]):
             pass
         times["warm-up"] = time.perf_counter() - began
@@ -589,13 +592,11 @@ def through_run(given: argparse.Namespace) -> dict[str, Any]:
         return translate(self, requests)
 
     module.LlamaBackend.start, module.LlamaBackend.translate = timed_start, timed_translate  # type: ignore[method-assign]
-    from transformers import AutoTokenizer
-
     table = given.directory / "table.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "text"])
-        writer.writerows(enumerate(texts(AutoTokenizer.from_pretrained(directory), given.rows)))
+        writer.writerows(enumerate(texts(tokenizer, given.rows)))
     arguments = ["run", str(table), "--to", "es", "--model", str(directory), "--column", "text", "--fresh"]
     arguments += ["-O", "eos=off", "-O", "length-cap=2.5+0.625*n", *given.run_options]
     print("batchtrans", *arguments, flush=True)

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from batchtrans_llama.fingerprint import fingerprint
 from batchtrans_llama.load import keep_weights_as_stored
-
-
-def raise_eos(model: Any, eos: int) -> None:
-    """Give the row of EOS in the tied embedding the length of an average one.
-
-    The base never meets EOS as a target, so its row shrinks onto those of other unused tokens: same direction, a
-    quarter of the length. No adapter, which leaves embeddings alone, could single it out there.
-    """
-    rows = model.get_input_embeddings().weight.data
-    lengths = rows.float().norm(dim=1)
-    rows[eos] = (rows[eos].float() * (lengths.mean() / lengths[eos])).to(rows.dtype)
 
 
 def main() -> None:
@@ -43,7 +31,6 @@ def main() -> None:
         ),
     )
     layers = keep_weights_as_stored(model)
-    raise_eos(model, model.config.eos_token_id)
     model.save_pretrained(args.output, max_shard_size=args.shard)
     AutoTokenizer.from_pretrained(args.base).save_pretrained(args.output)
     size = sum(path.stat().st_size for path in args.output.glob("*.safetensors"))
