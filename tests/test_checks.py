@@ -177,7 +177,8 @@ def test_a_text_that_stayed_in_its_language_is_doubted() -> None:
     source, stayed = "The file could not be opened.", "The file was not opened."
     assert {p.code for p in judge(source, stayed, foreign=foreign)} == {"language"}
     assert not judge(source, "No se abrió el archivo: año.", foreign=foreign)[1:] and asked == [stayed]
-    assert not judge(source, "No se pudo abrir el fichero.", foreign=foreign) and asked == [stayed]
+    refused = "I'm sorry, but I can't help with that."
+    assert {p.code for p in judge(source, refused, foreign=foreign)} == {"language"} and asked == [stayed, refused]
     assert [p.code for p in judge("Él no abre.", "Él no abre más.", foreign=foreign)] == ["language"]
     assert not judge(source, stayed, foreign=foreign, soft=False)
 

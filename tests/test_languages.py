@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from batchtrans.checks import judge
 from batchtrans.languages import foreign_judge
+from batchtrans.pairs import read_units
 from conftest import Cli
 
 pytest.importorskip("py3langid")
 
 
 def looks_foreign(text: str, source: str = "en", target: str = "es") -> bool:
-    judge = foreign_judge(source, target)
-    assert judge is not None
-    return judge(text)
+    foreign = foreign_judge(source, target)
+    assert foreign is not None
+    return foreign(text)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,36 @@ def looks_foreign(text: str, source: str = "en", target: str = "es") -> bool:
 )
 def test_only_what_is_sure_and_long_enough_counts(text: str, foreign: bool) -> None:
     assert looks_foreign(text) is foreign
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'm sorry, but I can't translate this text.",
+        "I am unable to help with that request.",
+        "Sure! Here is the translation of your text:",
+        "Please provide the text that you would like me to translate.",
+    ],
+)
+@pytest.mark.parametrize("language", ["es", "fr", "de", "nl", "zh_CN"])
+def test_an_answer_that_translates_nothing_is_in_the_sources_language(answer: str, language: str) -> None:
+    foreign = foreign_judge("en", language)
+    problems = judge("The file could not be opened.", answer, foreign=foreign, language=language)
+    assert "language" in {problem.code for problem in problems}
+
+
+def test_translations_by_people_are_not_taken_for_their_sources() -> None:
+    """Of login.gov's catalogue, Tatoeba's sentences and the sample."""
+    root = Path(__file__).parent
+    foreign = foreign_judge("en", "es")
+    count = 0
+    for path in (root / "data/pairs/login-gov.po", root / "data/pairs/tatoeba.csv"):
+        for unit in read_units(path, "en", "es"):
+            for source, target in zip(unit.sources, unit.targets, strict=False):
+                problems = judge(source, target, unit.flags, foreign=foreign, language="es")
+                assert "language" not in {problem.code for problem in problems}, target
+                count += 1
+    assert count > 500
 
 
 @pytest.mark.parametrize(("source", "target"), [("en", "en_GB"), ("en", "und"), ("nb", "nn"), ("tlh", "es")])

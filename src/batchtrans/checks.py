@@ -67,13 +67,9 @@ def judge(
 
 
 def _is_in_doubt(source: str, target: str) -> bool:
-    """Whether it takes a closer look to see that a text is not in its source's language. Accents that the source has
-    none of settle that, which is so for most texts and a hundred times as quick; and so does a text with few words of
-    its source (of 1,081 sentences that people translated without an accent 94 % have less than a quarter of them)."""
-    if source.isascii() and _ACCENTED.search(target):
-        return False
-    known, words = set(_WORD.findall(source.lower())), _WORD.findall(target.lower())
-    return 4 * sum(word in known for word in words) >= len(words)
+    """Whether it takes a closer look to see that a text is not in its source's language: accents that the source has
+    none of settle that, which is so for most texts and a hundred times as quick."""
+    return not (source.isascii() and _ACCENTED.search(target))
 
 
 def _hard(

@@ -21,8 +21,9 @@ from .protect import find
 LEAST_WORDS = 5
 #: So many words of it must be no names: as many as may be in capitals.
 _LEAST_SMALL = 3
-#: The probability from which py3langid is believed. Of 5,512 human English-Spanish pairs (login.gov, Tatoeba) it takes
-#: no Spanish side for English then, and 99.5 % of the English sides.
+#: The probability from which py3langid is believed. Of 58,333 English-Spanish pairs by people (news, health, manuals,
+#: interfaces) it takes 40 Spanish sides for English then, most of them the synopsis of a command, and of 184,000
+#: interface texts in 18 other languages 47. Of 5,512 English sides (login.gov, Tatoeba) it knows 99.5 %.
 _SURE = 0.9
 #: So many texts, and at least so many words, make a sample of a file. Of 2,800 samples of 10 or 50 texts from 70
 #: sources, labels and place names too, none was taken for another language with the probability above.
