@@ -17,6 +17,7 @@ from batchtrans import (
     Edit,
     Format,
     Location,
+    Meter,
     OpenOptions,
     Piece,
     Request,
@@ -269,6 +270,37 @@ def answering(change: Callable[[list[Request], list[Result]], Iterable[Result]])
     return Changed
 
 
+def metered(
+    measure: Callable[[list[str]], list[list[int]]], identity: Any = "words", **set_by_start: Any
+) -> type[Upper]:
+    """A backend that says before it starts how long texts are."""
+
+    class Measures(Meter):
+        def __init__(self) -> None:
+            self.identity = {"backend": identity}
+
+        def batches(self, sources: Sequence[str]) -> list[list[int]]:
+            return measure(list(sources))
+
+    class Metered(Upper):
+        def meter(self, source_lang: str, target_lang: str) -> Meter:
+            return Measures()
+
+        def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
+            vars(self).update(set_by_start)
+            return super().start(source_lang, target_lang)
+
+    return Metered
+
+
+def _words(sources: list[str]) -> list[list[int]]:
+    return [[len(source.split()) for source in sources]]
+
+
+def test_the_kit_accepts_a_backend_with_a_meter() -> None:
+    check_backend(metered(_words)({}))
+
+
 def _by_batch_size(asked: list[Request], results: list[Result]) -> Iterable[Result]:
     return [result._replace(target=result.target and f"{result.target} {len(asked)}") for result in results]
 
@@ -336,6 +368,11 @@ def test_the_kit_accepts_a_backend_that_obeys_constraints() -> None:
             "the preview is part of the fingerprint",
         ),
         (type("Greedy", (Upper,), {"masks": 10_000}), "masks is 10000"),
+        (metered(lambda sources: _words(sources[1:])), "a meter measures every text once: 4 texts, 3 numbers"),
+        (metered(lambda sources: [[-1 for _ in sources]]), "a meter counts tokens"),
+        (metered(lambda sources: _words(sources) if sources else [[1]]), "nothing to say of no text"),
+        (metered(_words, identity={1}), "Metered's meter: the fingerprint has JSON values"),
+        (metered(_words, batch_size=7), "a meter sets what start.. sets"),
         (constrained(lambda request: request.source), "a constraint, masks in their order"),
         (constrained(lambda request: _reversed(request) + chr(MASK_BASE)), "a constraint, each mask exactly once"),
         (constrained(lambda request: _reversed(request) + " 5%"), "a constraint, no characters that are ruled out"),

@@ -118,6 +118,7 @@ _PATH = click.Path(path_type=Path)
               "repeatable.")  # fmt: skip
 @click.option("--glossary", type=_PATH, multiple=True, metavar="FILE",
               help="Terms and their translations (.csv, .tsv, .tbx), terms that stay (.txt); repeatable.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would be translated, how long it takes; write nothing.")
 @click.option("--fresh", is_flag=True, help="Begin a new log and translate everything again.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that was edited or is not ours.")
 @click.option("--in-place", is_flag=True, help="Replace the input itself; it is kept as NAME~.")

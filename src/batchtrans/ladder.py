@@ -152,6 +152,10 @@ class Ladder:
         requests = self._requests(todo, self._first_fields)
         return Begun({id(unit): unit for unit in units}, todo, requests, run(self._scheduler.translate(requests)))
 
+    def calls(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """The requests of a rung as the backend gets them, call by call."""
+        return self._scheduler.calls(requests)
+
     def first(self, begun: Begun) -> Iterator[list[Unit]]:
         """The units that need no more than the first rung, or are copies; the others stay in ``begun.waiting``."""
         touched = self._judged(begun.todo, begun.requests, begun.batches, "")

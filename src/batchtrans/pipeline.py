@@ -29,7 +29,7 @@ from .output import merge, splice, verify
 from .pairs import units_of_runs
 from .textio import AtomicFile, sha256_file
 from .translator import REDO, Decision, Translator
-from .types import Backend, Document, Format, OpenOptions, Piece, Segment
+from .types import Backend, Document, Format, Meter, OpenOptions, Piece, Segment
 
 #: A window is what is sorted by length together: large enough to fill batches, small enough for memory.
 WINDOW_SEGMENTS = 4_096
@@ -153,6 +153,13 @@ class LazyBackend:
         if self._backend is None:
             self._backend = self._create()
         return self._backend
+
+    def unstarted(self) -> tuple[Backend, Meter | None]:
+        """The backend, and what measures requests before it starts; one without a preview starts quickly, and is
+        started."""
+        if not self.preview():
+            self.get()
+        return self._created(), self._created().meter(*self._languages)
 
     @property
     def notes(self) -> list[str]:
@@ -281,6 +288,35 @@ def run_job(
     return outcome
 
 
+def recall(
+    job: Job, document: Document, settings: Settings, preview: Mapping[str, Any], memory: Memory, *, fresh: bool = False
+) -> bool:
+    """Fill the memory with what :func:`run_job` would know before it asks for anything, as far as the ``preview`` of a
+    fingerprint tells which earlier runs count; with ``fresh`` none does. Whether the document is up to date. Nothing is
+    written.
+
+    :raises BatchtransError: if the document is refused.
+    """
+    if job.in_place and not document.bilingual and not fresh and _was_replaced(job, settings):
+        return True
+    for path in settings.memory:
+        memory.learn(load_memory(path, settings.source_lang, settings.target_lang), "memory")
+    runs = [] if fresh else read_history(job.log).runs
+    header = _run_header(document, job, settings)
+    same = [run for run in runs if run.header["to"] == header["to"] and _fits(run.header["backend"], preview)]
+    last = runs[-1] if runs and _same_run({**runs[-1].header, "backend": {}}, header) else None
+    if last is None or last not in same or (last.end and last.end["counts"].get("failed")):
+        memory.learn(units_of_runs(job.log, same), "memory")
+        return False
+    if last.end and _stands(job, last):
+        return True
+    memory.learn(units_of_runs(job.log, same[:-1]), "memory")
+    memory.learn(units_of_runs(job.log, [last]), "duplicate")
+    for group in read_groups(job.log, last):
+        memory.settle(group[0].segment)
+    return False
+
+
 def replay_job(job: Job, opener: Format, options: OpenOptions) -> Outcome:
     """Write an output again from the last run of its log, without a model.
 
@@ -350,8 +386,12 @@ def _is_up_to_date(job: Job, header: dict[str, Any], preview: Mapping[str, Any])
     runs = read_history(job.log).runs if preview else []
     if not runs or not _same_run({**runs[-1].header, "backend": {}}, header):
         return False
-    known = runs[-1].header["backend"]
-    return all(known.get(name) == value for name, value in preview.items()) and _stands(job, runs[-1])
+    return _fits(runs[-1].header["backend"], preview) and _stands(job, runs[-1])
+
+
+def _fits(fingerprint: Mapping[str, Any], preview: Mapping[str, Any]) -> bool:
+    """Whether a fingerprint is one of which this much was known beforehand."""
+    return all(fingerprint.get(name) == value for name, value in preview.items())
 
 
 def _was_replaced(job: Job, settings: Settings) -> bool:

@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import click
 
 from . import jobs as planning
+from .costs import Clock, Seconds
 from .errors import BackendError, BatchtransError, PluginError, UsageError
 from .glossary import Glossary, load_glossary
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, last_run, replay_job, run_job, survey
+from .planner import Planner, report
 from .plugins import Registry, registry, resolve
 from .report import Progress, exit_code, summary
 from .types import Backend, Declared, Format, OpenOptions
@@ -58,13 +61,18 @@ def run_command(given: Mapping[str, Any]) -> int:
             if path.resolve() in outputs:
                 raise UsageError(f"the output would replace the memory {path}", "Give another output with -o.")
         per_format = {name: _for_format(settings, found.formats[name]) for name in formats}
+        clock = Clock()
         surveyed, refused = _survey(jobs, formats, per_format)
+        reading = clock.read()
         if not (given["fresh"] or given["overwrite"]):
             planning.refuse_foreign_outputs(list(surveyed))
         lazy = LazyBackend(
             lambda: create_backend(chosen, found, backend_options), settings.source_lang, settings.target_lang
         )
         stack.callback(lazy.stop)
+        if given["dry_run"]:
+            failures = _dry_run(surveyed, Planner(lazy, formats, per_format, given["fresh"]), found, glossary, reading)
+            return exit_code([], refused + failures)
         if given["fresh"]:
             if any(contents.selected for contents in surveyed.values()):
                 lazy.preview()  # a model that is not there must not cost the old log
@@ -266,6 +274,21 @@ def _run_jobs(
             outcomes.append(outcome)
             click.echo(summary(outcome), err=True)
     return outcomes, len(surveyed) - len(outcomes)
+
+
+def _dry_run(
+    surveyed: Mapping[Job, Survey], planner: Planner, found: Registry, glossary: Glossary | None, reading: Seconds
+) -> int:
+    """Say what a run would do with these documents, which took so long to read; how many were refused."""
+    checks = [resolve(declared) for declared in found.checks.values()]
+    startup = Seconds(process_time(), process_time())  # the processor was busy all the time
+    plans = []
+    for job, contents in surveyed.items():
+        with _reported(job):
+            plans.append(planner.plan(job, contents, checks, glossary))
+    planner.settle(plans)
+    click.echo(report(planner, plans, startup, reading), err=True)
+    return len(surveyed) - len(plans)
 
 
 @contextmanager

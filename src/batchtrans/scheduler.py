@@ -44,7 +44,6 @@ class Scheduler:
         :raises BackendError: if the backend as a whole fails.
         """
         unique, followers = self._distinct(requests)
-        unique.sort(key=lambda request: -len(request.source))
         queue = deque([request] for request in unique) if alone else deque(self._cut(unique))
         while queue:
             group, size, started = queue.popleft(), self._size, monotonic()
@@ -60,10 +59,14 @@ class Scheduler:
                 middle = (len(rest) + 1) // 2
                 queue.extendleft(half for half in (rest[middle:], rest[:middle]) if half)
 
+    def calls(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """What :meth:`translate` would ask a backend for that is not overloaded, call by call."""
+        return self._cut(self._distinct(requests)[0])
+
     def _distinct(self, requests: Sequence[Request]) -> tuple[list[Request], dict[int, list[int]]]:
-        """Each different text once, and which other requests wait for its answer."""
+        """Each different text once, the longest first, and which other requests wait for its answer."""
         if self.backend.verbatim:  # the answer depends on the present target
-            return list(requests), {}
+            return sorted(requests, key=lambda request: -len(request.source)), {}
         first: dict[tuple[object, ...], Request] = {}
         followers: dict[int, list[int]] = {}
         for request in requests:
@@ -71,7 +74,7 @@ class Scheduler:
             leader = first.setdefault(key, request)
             if leader is not request:
                 followers.setdefault(leader.id, []).append(request.id)
-        return list(first.values()), followers
+        return sorted(first.values(), key=lambda request: -len(request.source)), followers
 
     def _cut(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Batches within the backend's bounds; the requests come longest first."""

@@ -22,6 +22,7 @@ from .types import (
     Document,
     Edit,
     Format,
+    Meter,
     OpenOptions,
     Piece,
     Request,
@@ -298,15 +299,18 @@ def check_backend(
     One result per request; nothing comes of nothing; the same request gives the same text whatever stands beside or
     came before it, in whatever order and batch size; a fingerprint of JSON values that holds what the preview said;
     an answer holds only masks of its request; under a constraint, if the backend ``constrains``, each of them once and
-    in order; no more hypotheses than are asked for. ``texts`` are what it is asked to translate. With ``exact=False``
+    in order; no more hypotheses than are asked for; a meter, if there is one, that measures every text once, and says
+    before the start what holds after it. ``texts`` are what it is asked to translate. With ``exact=False``
     the texts of differently composed batches are not compared, which 16-bit kernels of a GPU need.
 
     :raises AssertionError: naming the law that is broken and the request.
     """
     name = type(backend).__name__
     preview = backend.preview(source_lang, target_lang)
+    bounds = _check_meter(backend, backend.meter(source_lang, target_lang), texts)
     fingerprint = backend.start(source_lang, target_lang)
     try:
+        assert bounds in (None, _bounds(backend)), f"{name}: a meter sets what start() sets: {bounds} became another"
         _check_fingerprint(name, fingerprint)
         promised = {key: fingerprint.get(key) for key in preview}
         assert promised == preview, f"{name}: the preview is part of the fingerprint: {preview} became {promised}"
@@ -333,6 +337,24 @@ def check_backend(
                 )
     finally:
         backend.stop()
+
+
+def _bounds(backend: Backend) -> tuple[int, int, int]:
+    return backend.masks, backend.batch_size, backend.batch_chars
+
+
+def _check_meter(backend: Backend, meter: Meter | None, texts: Sequence[str]) -> tuple[int, int, int] | None:
+    """What the backend says of itself before it starts, if it has a meter."""
+    if meter is None:
+        return None
+    name = type(backend).__name__
+    _check_fingerprint(f"{name}'s meter", meter.identity)
+    batches = meter.batches(texts)
+    count = sum(map(len, batches))
+    assert count == len(texts), f"{name}: a meter measures every text once: {len(texts)} texts, {count} numbers"
+    assert all(tokens >= 0 for batch in batches for tokens in batch), f"{name}: a meter counts tokens: {batches}"
+    assert meter.batches([]) in ([], [[]]), f"{name}: a meter has nothing to say of no text"
+    return _bounds(backend)
 
 
 def _check_fingerprint(name: str, fingerprint: Mapping[str, object]) -> None:

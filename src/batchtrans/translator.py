@@ -33,7 +33,7 @@ REDO = {
 }
 
 
-_Key = tuple[object, ...]
+Key = tuple[object, ...]
 
 
 class Decision(NamedTuple):
@@ -62,7 +62,7 @@ class _Menu:
 class _Flight(NamedTuple):
     """A window whose answers are under way: what is asked for, and the units that become ready."""
 
-    keys: set[_Key]
+    keys: set[Key]
     begun: Begun
     menus: dict[int, _Menu]
     units: Iterator[list[Unit]]
@@ -71,7 +71,8 @@ class _Flight(NamedTuple):
 class Translator:
     """Decides the segments of one document, window by window.
 
-    ``backend`` may be ``None`` where nothing may be asked (replay): what is not known then stays as it is.
+    ``backend`` may be ``None`` where nothing may be asked (replay): what is not known then stays as it is. Without one
+    there is no ``ladder``.
     """
 
     def __init__(
@@ -93,9 +94,7 @@ class Translator:
         checks = [*checks, glossary.check] if glossary else checks
         foreign = foreign_judge(document.source_lang, document.target_lang)
         terms = glossary.terms_of if glossary and backend and backend.takes_terms else None
-        self._ladder = (
-            Ladder(self._scheduler, checks, foreign, terms, document.target_lang) if self._scheduler else None
-        )
+        self.ladder = Ladder(self._scheduler, checks, foreign, terms, document.target_lang) if self._scheduler else None
         self._memory = memory
         self._selected = REDO[redo]
         self._marking = marking or Marking()
@@ -112,20 +111,20 @@ class Translator:
 
     def decide(self, window: Sequence[Segment]) -> Iterator[list[Decision]]:
         """Decide every segment of the window; decisions come as soon as they stand, in lists fit to be logged."""
-        direct, asked = self._sorted(window)
+        direct, asked = self.sort_out(window)
         if direct:
             yield direct
         if self._backend and self._backend.verbatim:
             yield self._verbatim(asked)
-        elif self._ladder:
-            units = [self._unit(segment) for segment in asked]
-            yield from self._concluded(self._ladder.climb(units), self._menus(window, direct, units))
+        elif self.ladder:
+            units = self.units(asked)
+            yield from self._concluded(self.ladder.climb(units), self._menus(window, direct, units))
 
     def decide_all(self, windows: Iterable[Sequence[Segment]]) -> Generator[list[Decision], None, None]:
         """The same for one window after another; with a backend in the background, a window ahead."""
-        if self._ladder and self.works_ahead:
+        if self.ladder and self.works_ahead:
             with closing(Line()) as line:
-                yield from self._ahead(iter(windows), self._ladder, line)
+                yield from self._ahead(iter(windows), self.ladder, line)
         else:
             for window in windows:
                 yield from self.decide(window)
@@ -142,13 +141,13 @@ class Translator:
             if window is None and not (postponed or current or climbing):
                 return
             window = [*postponed, *(window or ())]
-            direct, asked = self._sorted(window)
+            direct, asked = self.sort_out(window)
             if direct:
                 yield direct
-            known: set[_Key] = set().union(*(flight.keys for flight in (current, climbing) if flight))
-            keyed = [(self._key(segment), segment) for segment in asked]
+            known: set[Key] = set().union(*(flight.keys for flight in (current, climbing) if flight))
+            keyed = [(self.key(segment), segment) for segment in asked]
             postponed = [segment for key, segment in keyed if key in known]
-            units = [self._unit(segment) for key, segment in keyed if key not in known]
+            units = self.units(segment for key, segment in keyed if key not in known)
             following = None
             if units:
                 keys = {key for key, _ in keyed} - known
@@ -163,11 +162,11 @@ class Translator:
                 yield from self._concluded(climbing.units, climbing.menus)
             current, climbing = following, left
 
-    def _key(self, segment: Segment) -> _Key:
+    def key(self, segment: Segment) -> Key:
         """What two segments have in common that get the same translation."""
         return segment.context, segment.flags, *form_sources(segment, self._document)
 
-    def _sorted(self, window: Iterable[Segment]) -> tuple[list[Decision], list[Segment]]:
+    def sort_out(self, window: Iterable[Segment]) -> tuple[list[Decision], list[Segment]]:
         """The decisions for which no model is needed, and the segments that need one."""
         direct: list[Decision] = []
         asked: list[Segment] = []
@@ -250,6 +249,10 @@ class Translator:
         return Decision(segment, known.targets, _state(status), True, records)
 
     # With a model
+
+    def units(self, segments: Iterable[Segment]) -> list[Unit]:
+        """Segments as the ladder wants them."""
+        return [self._unit(segment) for segment in segments]
 
     def _unit(self, segment: Segment) -> Unit:
         sources = form_sources(segment, self._document)

@@ -247,6 +247,29 @@ class Result(NamedTuple):
     others: tuple[str, ...] = ()
 
 
+class Meter(ABC):
+    """Says how much work requests are, before a backend has loaded anything.
+
+    ``identity`` has, as JSON values, everything that decides how long the backend takes and how much memory: model,
+    device, processors, options, versions. What was measured once is taken for as long as it stays the same. ``timed``
+    is how many texts of like length make a fair measurement, and ``pads`` says that each text of a batch costs as much
+    as its longest.
+    """
+
+    identity: Mapping[str, Any]
+    timed: int = 32
+    pads: bool = False
+
+    @abstractmethod
+    def batches(self, sources: Sequence[str]) -> list[list[int]]:
+        """How many tokens each of these texts of one :meth:`Backend.translate` has, without what a prompt adds: a list
+        for each batch in which they are decoded together."""
+
+    def device_bytes(self) -> int | None:
+        """The most memory that a device of its own has lent to the started backend; ``None`` where there is none."""
+        return None
+
+
 class Backend(ABC):
     """Translates requests. Declared through ``batchtrans_backends``; instantiated with its option values.
 
@@ -289,6 +312,17 @@ class Backend(ABC):
         :raises BackendError: as :meth:`start` does, for what can be seen already.
         """
         return {}
+
+    def meter(self, source_lang: str, target_lang: str) -> Meter | None:
+        """What measures requests for ``run --dry-run``, without loading a model; ``None``, and no time is given.
+
+        From then on ``masks``, ``batch_size`` and ``batch_chars`` are what they are after :meth:`start`, as far as that
+        can be known.
+
+        :raises UnsupportedPair: as :meth:`start` does.
+        :raises BackendError: as :meth:`start` does, for what can be seen already.
+        """
+        return None
 
     @abstractmethod
     def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:

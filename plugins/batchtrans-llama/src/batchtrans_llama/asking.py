@@ -121,7 +121,7 @@ class Asker:
         prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
         caps = [
             min(self._cap.tokens(length), self._context - len(prompt))
-            for prompt, length in zip(prompts, _token_counts(self._tokenizer, sources), strict=True)
+            for prompt, length in zip(prompts, token_counts(self._tokenizer, sources), strict=True)
         ]
         return prompts, caps
 
@@ -169,6 +169,7 @@ def _unprinted_ids(tokenizer: Any) -> frozenset[int]:
     return frozenset(number for number, token in added if token.special and token.content not in MASKS)
 
 
-def _token_counts(tokenizer: Any, sources: Sequence[str]) -> list[int]:
+def token_counts(tokenizer: Any, sources: Sequence[str]) -> list[int]:
+    """How many tokens each text has by itself."""
     encoded = tokenizer(list(sources), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
     return [len(ids) for ids in encoded["input_ids"]]

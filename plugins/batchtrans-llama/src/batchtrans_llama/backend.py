@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchtrans import Backend, Constraint, Request, Result
+from batchtrans import Backend, Constraint, Meter, Request, Result
 from batchtrans.calibration import FILE, load_calibration
 
 from .asking import BATCH, Answer, Asker
@@ -16,6 +16,7 @@ from .engines import reference_model, start
 from .generate import HfEngine
 from .load import Loaded
 from .locate import Located, locate, refuse_rejected
+from .meter import LlamaMeter
 from .options import Settings, parse
 from .prompt import mask_count, prompt_hash
 
@@ -63,6 +64,20 @@ class LlamaBackend(Backend):
             self._found[pair] = found
         return self._found[pair]
 
+    def meter(self, source_lang: str, target_lang: str) -> Meter:
+        found = self._locate(source_lang, target_lang)
+        made = LlamaMeter(found, self._settings, located_fingerprint(found, self._settings))
+        self.masks = mask_count(made.tokenizer)
+        self._set_bounds(made.engine, made.engine != "hf", made.batch)
+        return made
+
+    def _set_bounds(self, name: str, schedules: bool, batch: int) -> None:
+        """What one call gets, and how its answers are taken, by an engine's name and kind and its batch."""
+        self.batch_size = _WINDOW if schedules else batch
+        self.batch_chars = sys.maxsize if schedules else batch * _CHARS_PER_SEGMENT
+        self.portion = _PORTION if schedules else None
+        self.background = name == "graph"  # elsewhere the processor itself decodes
+
     def start(self, source_lang: str, target_lang: str) -> Mapping[str, Any]:
         settings = self._settings
         found = self._locate(source_lang, target_lang)
@@ -77,10 +92,7 @@ class LlamaBackend(Backend):
         self.masks = mask_count(loaded.tokenizer)
         self.constrains = self.masks > 0 and reference is not None
         self.hypotheses = HYPOTHESES if reference is not None else 1
-        self.batch_size = _WINDOW if engine.schedules else settings.max_batch or BATCH[loaded.device.type]
-        self.batch_chars = sys.maxsize if engine.schedules else self.batch_size * _CHARS_PER_SEGMENT
-        self.portion = _PORTION if engine.schedules else None
-        self.background = engine.name == "graph"  # elsewhere the processor itself decodes
+        self._set_bounds(engine.name, engine.schedules, settings.max_batch or BATCH[loaded.device.type])
         return {**located_fingerprint(found, settings), **loaded_fingerprint(loaded, engine.name)}
 
     def translate(self, requests: Iterable[Request]) -> Iterator[Result]:

@@ -19,6 +19,8 @@ from ..rules import BEYOND, Decoded, Rules, common_prefix
 #: Rows decoded together where nobody says otherwise. Half of them take a tenth more processor time each, twice as many
 #: too: their lengths differ more, and a prompt is read at once only up to the length of the batch's shortest.
 BATCH = 64
+#: Most batches at a time: with more threads than that, several work on one, since each batch has a cache of its own.
+THREADS = 8
 #: And so many tokens at most, prompts and caps, since each takes memory: 64 KB in the embedded model, 256 KB in
 #: Llama-3.2-1B. CTranslate2 keeps keys and values once for each query head.
 _TOKENS = 8192
@@ -72,10 +74,10 @@ class Ct2Engine:
 
         rows.sort(key=lambda row: (kind(row), -len(row.prompt), -row.cap))
         for _, group in groupby(rows, kind):
-            left = deque(group)
-            while left:
-                room = _TOKENS // (len(left[0].prompt) + left[0].cap)
-                yield [left.popleft() for _ in range(min(len(left), size, max(1, room)))]
+            alike = list(group)
+            left = iter(alike)
+            for count in portions([len(row.prompt) + row.cap for row in alike], size):
+                yield list(islice(left, count))
 
     def _run(self, batches: Iterator[list[_Row]], prefix: list[int]) -> Iterator[_Row]:
         """Decode batches, one more under way than there are threads, and give their rows back as they are done."""
@@ -122,6 +124,15 @@ class Ct2Engine:
             callback=add,
         )
         return results
+
+
+def portions(needs: Sequence[int], size: int) -> Iterator[int]:
+    """How many rows each batch takes, of rows that may need so many tokens each, prompt and cap, the longest first."""
+    start = 0
+    while start < len(needs):
+        count = min(len(needs) - start, size, max(1, _TOKENS // needs[start]))
+        yield count
+        start += count
 
 
 def _settle(generator: Any, calls: list[list[BaseException]]) -> None:

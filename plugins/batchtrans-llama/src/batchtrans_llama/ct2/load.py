@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 from batchtrans import BackendError, UsageError
 
 from ..card import read_json
+from ..devices import threads
 from ..load import Loaded, eos_ids, is_4bit, load, missing, read_tokenizer
 from ..locate import Located
 from ..options import Settings
 from ..tokenizer import PlainTokenizer, is_plain
 from . import convert, store
+from .engine import THREADS
 from .weights import Weights, by_numpy
-
-#: Most batches at a time: with more threads than that, several work on one, since each batch has a cache of its own.
-_BATCHES = 8
 
 
 class _Place(NamedTuple):
@@ -45,14 +44,14 @@ def load_ct2(found: Located, settings: Settings) -> Loaded:
     dtype = "int8" if settings.dtype == "auto" else settings.dtype
     notes: list[str] = []
     directory = _converted(found, config, dtype, ctranslate2.__version__, notes)
-    threads = _threads()
-    batches = min(threads, _BATCHES)
+    count = threads()
+    batches = min(count, THREADS)
     try:
         model = ctranslate2.Generator(
             str(directory),
             compute_type="int8_float32" if dtype == "int8" else dtype,
             inter_threads=batches,
-            intra_threads=threads // batches,
+            intra_threads=count // batches,
         )
     except (RuntimeError, ValueError) as error:
         raise BackendError(
@@ -63,7 +62,7 @@ def load_ct2(found: Located, settings: Settings) -> Loaded:
     settings_of = (read_json(generation, str(found.base)) if generation.is_file() else {}, config)
     ends = eos_ids(*(values.get("eos_token_id") for values in settings_of), tokenizer.eos_token_id)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-    notes.append(f"engine ct2: CTranslate2 in {dtype}, threads: {threads}")
+    notes.append(f"engine ct2: CTranslate2 in {dtype}, threads: {count}")
     context = int(config.get("max_position_embeddings", 2048))
     quant = "int8" if dtype == "int8" else "none"
     return Loaded(model, tokenizer, _Place(), dtype, quant, weights, ends, pad_id, context, config["vocab_size"], notes)
@@ -91,13 +90,6 @@ def _check(settings: Settings) -> None:
         )
     if settings.quant == "nf4":
         raise UsageError("engine=ct2 has its weights in 8 bits, not in nf4", "Leave -O quant out.")
-
-
-def _threads() -> int:
-    """One for each processor that this process may use, or as many as OMP_NUM_THREADS allows."""
-    if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(limit) > 0:
-        return int(limit)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _converted(found: Located, config: Mapping[str, Any], dtype: str, package: str, notes: list[str]) -> Path:
