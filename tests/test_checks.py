@@ -79,7 +79,7 @@ def test_a_right_translation_has_no_hard_problem(source: str, target: str, flags
         ("of {0}", "d'{0}", frozenset({"java-format"}), "placeholders"),
         ("{0}", "{0} d'altri", frozenset({"java-format"}), "format"),
         ("{a!r}", "{b!r}", BRACE, "placeholders"),
-        ("{0} {x}", "{x} {0}", frozenset({"rust-format"}), "placeholders"),
+        ("{0} {x}", "{x} {0}", frozenset({"cobol-format"}), "placeholders"),
         ("{n, plural, other {#}}", "{n, plural, other {#} x}", frozenset(), "format"),
         ("Hello\n", "Hola", frozenset(), "newlines"),
         ("Hello", "\nHola", frozenset(), "newlines"),

@@ -189,7 +189,7 @@ def test_masks_may_change_places_where_the_judges_let_them(text: str, flag: str,
         ("write to me@example.org or me", "", ((1, 1),)),
         ("use --force now", "", ((1, 1),)),
         ("take %1 now", "qt-format", ((0, 1),)),  # %15 is another argument
-        ("take {} now", "rust-format", ((2, 2),)),  # nobody here knows where its directives end
+        ("take {} now", "cobol-format", ((2, 2),)),  # nobody here knows where its directives end
     ],
 )
 def test_masks_stand_apart_from_words_where_they_would_become_part_of_them(

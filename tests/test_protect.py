@@ -10,7 +10,7 @@ from batchtrans import protect, syntaxes
 from batchtrans.types import MASK_BASE
 
 FLAGS = [frozenset(), frozenset({"no-c-format"}), frozenset({"c-format", "python-brace-format"})]
-FLAGS += [frozenset({flag}) for flag in (*syntaxes.SYNTAXES, "rust-format")]
+FLAGS += [frozenset({flag}) for flag in (*syntaxes.SYNTAXES, "cobol-format")]
 PLACEHOLDERS = [
     "%s",
     "%(name)d",
@@ -81,7 +81,7 @@ def test_edges_join_to_the_text(text: str) -> None:
         ("it''s {0,number} '{' x", "java-format", ["{0,number}", "'{'"]),
         ("~a of ~{~d~^, ~}", "scheme-format", ["~a", "~{", "~d", "~^", "~}"]),
         ("$a and ${b} and $(c)", "sh-format", ["$a", "${b}", "$("]),
-        ("a {:?} of {name}s", "rust-format", ["{:?}", "{name}s"]),
+        ("a {:?} of {name}s", "cobol-format", ["{:?}", "{name}s"]),
         ("See http://%s/%d now", "c-format", ["http://%s/%d"]),
         ("<a href='%s'>%d</a>", "c-format", ["<a href='%s'>", "%d", "</a>"]),
         ("{0} of {n, plural, other {#}}", "", ["{0}", "{n, plural, other {", "#", "}}"]),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtrans import syntaxes
-from batchtrans.protect import find
+from batchtrans.checks import judge
+from batchtrans.protect import find, number_directives
 from batchtrans.syntaxes import prose
 from batchtrans.syntaxes.prose import access_key
 from conftest import DATA, ROOT
@@ -20,11 +21,32 @@ PIECES = sorted({
     if line.startswith(("pieces ", "whole "))
     for piece in line.split(" ")[1:]
 })  # fmt: skip
+NEWER_PIECES = [
+    "[",
+    "]",
+    "[1]",
+    "[2]*",
+    ",",
+    "?",
+    "->",
+    "\n *[other]",
+    "\n [one]",
+    "$n",
+    "-term",
+    "\\n",
+    "%{",
+    "%}",
+    "%(",
+    "%)",
+    ":",
+]
 ICU_PIECES = ["{n, plural, one {", "} other {", "{g, select, a {", "}}", "}", "{", "#", "'", "''", "{x, date, short}"]
-TEXTS = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(PIECES + ICU_PIECES)), max_size=12).map("".join)
+TEXTS = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(PIECES + ICU_PIECES + NEWER_PIECES)), max_size=12).map(
+    "".join
+)
 
 
-@given(TEXTS, st.sampled_from([*FLAGS, "rust-format"]))
+@given(TEXTS, st.sampled_from([*FLAGS, "cobol-format"]))
 def test_any_text_is_read_and_is_its_own_translation(text: str, flag: str) -> None:
     read = syntaxes.parse(text, flag)
     bounds = [(directive.start, directive.end) for directive in read.directives]
@@ -43,7 +65,7 @@ def test_what_a_strict_form_may_be_a_relaxed_one_may_be_too(source: str, target:
         assert syntaxes.compare(source, target, flag, relaxed=True) is None
 
 
-@pytest.mark.parametrize("flag", [*FLAGS, "rust-format"])
+@pytest.mark.parametrize("flag", [*FLAGS, "cobol-format"])
 @pytest.mark.parametrize(
     "piece",
     [
@@ -85,6 +107,14 @@ def test_a_directive_says_what_it_takes() -> None:
         ("lisp-format", "~(~A", "~) is missing"),
         ("scheme-format", "~a~]", "~] closes nothing"),
         ("icu-message-format", "{n, plural, one {x}}", "no case 'other'"),
+        ("c++-brace-format", "{0} {}", "by number and in order"),
+        ("go-format", "%[1]d %[1]s", "both integer or pointer and text"),
+        ("ocaml-format", "%1$s %s", "by number and in order"),
+        ("rust-format", "{:x}", "{:x} is no argument"),
+        ("sh-printf-format", "\\x41", "\\x is no escape"),
+        ("fluent-format", "{ $n ->\n [one] x\n}", "not one default variant"),
+        ("fluent-format", "{ $n", "begins no placeable"),
+        ("fluent-format", "a }", "closes nothing"),
     ],
 )
 def test_a_fault_says_what_is_wrong(flag: str, text: str, reason: str) -> None:
@@ -100,13 +130,128 @@ def test_which_syntaxes_flags_select() -> None:
     assert selected("c-format", "python-format", "fuzzy", "range: 0..1") == ("c-format", "python-format")
     assert selected("possible-c-format") == ("c-format",)
     assert selected("no-c-format") == selected("impossible-c-format") == selected("no-wrap") == ()
-    assert selected("rust-format") == ("rust-format",)
+    assert selected("cobol-format") == ("cobol-format",)
 
 
 def test_a_syntax_that_is_not_known_keeps_its_words_in_order() -> None:
-    assert syntaxes.compare("{0} of {n:>5} files", "{0} de {n:>5} archivos", "rust-format") is None
+    assert syntaxes.compare("{0} of {n:>5} files", "{0} de {n:>5} archivos", "cobol-format") is None
     for target in ("{n:>5} de {0}", "{0} de {n:>6}", "{0}", "{0} de {n:>5} {}"):
-        assert syntaxes.compare("{0} of {n:>5} files", target, "rust-format"), target
+        assert syntaxes.compare("{0} of {n:>5} files", target, "cobol-format"), target
+
+
+def collected() -> list[tuple[str, str, str, str]]:
+    """Flag, verdicts, source and target of each line of ``newer.txt``."""
+    pairs, flag = [], ""
+    for line in (DATA / "syntaxes" / "newer.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            flag = line.strip("[]")
+        elif line and not line.startswith("#"):
+            verdicts, texts = line.split(" ", 1)
+            pairs.append((flag, verdicts, *texts.split(" → ")))
+    return pairs  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("flag", "verdicts", "source", "target"), collected())
+def test_the_formats_that_came_after_the_msgfmt_of_this_machine(
+    flag: str, verdicts: str, source: str, target: str
+) -> None:
+    for relaxed, verdict in zip((False, True), verdicts, strict=True):
+        difference = syntaxes.compare(source, target, flag, relaxed=relaxed)
+        assert (difference is None) is (verdict == "+"), (relaxed, difference)
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "order", "numbered"),
+    [
+        ("c++-brace-format", "{} of {:d}", [1, 0], ["{0}", "{1:d}"]),
+        ("rust-format", "{:>5} of {}", [1, 0], ["{0:>5}", "{1}"]),
+        ("go-format", "%s of %6.2f", [1, 0], ["%[1]s", "%6.2[2]f"]),
+        ("go-format", "%[2]s of %[1]d", [1, 0], None),
+        ("d-format", "%s of %,3d", [1, 0], ["%1$s", "%2$,3d"]),
+        ("ocaml-format", "%s of %Ld", [1, 0], ["%1$s", "%2$Ld"]),
+        ("sh-printf-format", "%s of %d", [1, 0], ["%1$s", "%2$d"]),
+        ("modula2-format", "%s of %d", [1, 0], None),
+        ("go-format", "%s of %*d", [1, 0], None),
+    ],
+)
+def test_newer_formats_get_numbers_where_they_have_them(
+    flag: str, text: str, order: list[int], numbered: list[str] | None
+) -> None:
+    assert number_directives(text, frozenset({flag}), order) == numbered
+
+
+# Fluent and Vue
+
+FLUENT = "{ $n ->\n    [one] One file of { $user }\n   *[other] { $n } files\n}"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "{ $n ->\n    [one] Un archivo de { $user }\n   *[other] { $n } archivos\n}",
+        "{ $n ->\n    [one] Un archivo de { $user }\n    [many] { $n } de archivos\n   *[other] { $n } archivos\n}",
+        "De { $user }: { $n ->\n *[other] { $n } archivos\n}",
+    ],
+)
+def test_a_selection_of_fluent_may_have_the_cases_of_its_language(target: str) -> None:
+    assert syntaxes.chosen(FLUENT, frozenset()) == ("fluent-format",)
+    assert syntaxes.compare(FLUENT, target, "fluent-format") is None
+    assert not any(problem.hard for problem in judge(FLUENT, target))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "{ $n ->\n    [one] Un archivo\n   *[other] { $n } archivos\n}",
+        "{ $m ->\n    [one] Un archivo de { $user }\n   *[other] { $n } archivos\n}",
+        "{ $n ->\n    [one] Un archivo de { $user }\n    [other] { $n } archivos\n}",
+        "{ $n } archivos de { $user",
+    ],
+)
+def test_what_fluent_would_not_show_is_refused(target: str) -> None:
+    assert syntaxes.compare(FLUENT, target, "fluent-format")
+    assert any(problem.hard for problem in judge(FLUENT, target))
+
+
+def test_the_variants_of_a_selection_by_name_are_the_programs() -> None:
+    source = "{ $who ->\n    [male] his\n   *[other] their\n} file"
+    assert syntaxes.compare(source, "su archivo de { $who ->\n [male] él\n *[other] ellos\n}", "fluent-format") is None
+    assert syntaxes.compare(source, "{ $who ->\n [hombre] él\n *[other] ellos\n}", "fluent-format")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Hi { $user }, use { -brand-name }!", ["{ $user }", "{ -brand-name }"]),
+        ("{ -brand(case: \"gen\") } { NUMBER($n, style: \"percent\") } { \"{\" }",
+         ["{ -brand(case: \"gen\") }", "{ NUMBER($n, style: \"percent\") }", "{ \"{\" }"]),
+        ("Press @:common.ok or @.lower:(menu.save)", ["@:common.ok", "@.lower:(menu.save)"]),
+        ("me{'@'}home {n}", ["{'@'}", "{n}"]),
+        ("no apples | one apple | {n} apples", ["|", "|", "{n}"]),
+        ("between '{' and '}'", []),
+        ("%'d files and %<PRIu64> days", ["%'d", "%<PRIu64>"]),
+        ("touch -t %04ld%02d%02d.%02d now", ["%04ld%02d%02d", "%02d"]),
+        ("100%s", []),
+        ("a|b || c", []),
+    ],
+)  # fmt: skip
+def test_placeholders_that_need_no_flag(text: str, kept: list[str]) -> None:
+    assert [text[span.start : span.end] for span in find(text)] == kept
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("no apples | one apple | {n} apples", "ninguna manzana | {n} manzanas"),
+        ("Press @:common.ok", "Pulse @:común.ok"),
+        ("me{'@'}home", "yo@casa"),
+        ("Hi { $user }", "Hola { $usuario }"),
+        ("Use { -brand-name }", "Use { -nombre }"),
+    ],
+)
+def test_what_would_break_such_a_message_is_hard(source: str, target: str) -> None:
+    assert any(problem.hard for problem in judge(source, target))
+    assert not any(problem.hard for problem in judge(source, source))
 
 
 # ICU
@@ -244,7 +389,7 @@ def test_the_page_lists_every_syntax_and_every_kind() -> None:
     def listed(heading: str) -> set[str]:
         section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
         assert section, heading
-        return set(re.findall(r"^\| `([\w-]+)` \|", section[1], re.M))
+        return set(re.findall(r"^\| `([\w+-]+)` \|", section[1], re.M))
 
     assert listed("The syntaxes") == set(syntaxes.SYNTAXES)
     assert listed("Without a flag") == {shape.kind for shape in prose._SHAPES}
@@ -252,7 +397,7 @@ def test_the_page_lists_every_syntax_and_every_kind() -> None:
 
 def test_the_page_says_which_syntaxes_have_numbers() -> None:
     page = (ROOT / "docs" / "placeholders.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([\w-]+-format)` \| (?:[^|\\]|\\\|)+ \| ([^|]*) \| [^|]* \|$", page, re.M)
+    rows = re.findall(r"^\| `([\w+-]+-format)` \| (?:[^|\\]|\\\|)+ \| ([^|]*) \| [^|]* \|$", page, re.M)
     assert {flag for flag, number in rows if number.strip()} == {
         flag for flag, syntax in syntaxes.SYNTAXES.items() if syntax.number
     }

@@ -76,11 +76,12 @@ def compare_others(
 
 def compare_strictly(source: str, target: str, flags: frozenset[str]) -> Iterator[Problem]:
     """What a person may do with placeholders and a backend may not: show one twice or in another way, drop one where
-    gettext lets it, write what would be one in another syntax. The cases of an ICU message are its language's own."""
+    gettext lets it, write what would be one in another syntax. The cases of ICU's and Fluent's messages are
+    each language's own."""
     if _SIGNS.isdisjoint(source) and _SIGNS.isdisjoint(target):
         return  # of what is left, the others have to be the same ones anyway
     counts, signs = [], []
-    formats = [flag for flag in syntaxes.chosen(source, flags) if flag != "icu-message-format"]
+    formats = [flag for flag in syntaxes.chosen(source, flags) if flag not in syntaxes.OWN_CASES]
     for text in (source, target):
         counts.append(Counter(name for name, _ in _named(text, flags, formats)))
         inside = Counter(character for span in find(text, flags) for character in text[span.start : span.end])
@@ -156,7 +157,7 @@ def _texts(spans: Iterable[Span], text: str, formats: Sequence[str]) -> dict[str
 
 def _flag_of(directives: Iterable[str]) -> str:
     """The flag that undeclared percent directives would have."""
-    begins = {directive[:2] for directive in directives}
+    begins = {directive[:2] for directive in directives if not directive.startswith("%<PRI")}
     return "python-format" if "%(" in begins else "ruby-format" if "%<" in begins else "objc-format"
 
 

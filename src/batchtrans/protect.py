@@ -23,7 +23,7 @@ _MASK = re.compile(f"[{chr(MASK_BASE)}-\uf8ff]")
 
 class Span(NamedTuple):
     """``text[start:end]`` must survive translation; ``kind`` is the flag of a syntax, or one of :mod:`.syntaxes.prose`:
-    url, email, tag, code, link, printf, brace, variable, entity, path, option, escape, mask."""
+    url, email, tag, code, role, link, printf, brace, linked, pipe, variable, entity, path, option, escape, mask."""
 
     start: int
     end: int

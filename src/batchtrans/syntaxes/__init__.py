@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from . import braces, dialects, icu, lisp, names, numbered, printf
+from . import braces, dialects, fluent, icu, lisp, names, newer, numbered, printf
 from .base import (
     Argument,
     Directive,
@@ -26,6 +26,7 @@ from .base import (
 )
 
 __all__ = [
+    "OWN_CASES",
     "SYNTAXES",
     "Argument",
     "Difference",
@@ -60,15 +61,19 @@ class Difference(NamedTuple):
 _any, _named, _none, _one = map(same_arguments, (any_of_them, named_ones, none_of_them, one_of_them))
 _javascript = same_arguments(any_of_them, fits_all="any")
 
-#: By the flag of a catalogue's entry. All but ICU's are gettext's.
+#: By the flag of a catalogue's entry. All but ICU's and Fluent's are gettext's; those of :mod:`.newer` came after 0.21.
 SYNTAXES = {
     "awk-format": Syntax(dialects.AWK.parse, _any, printf.numbered),
     "boost-format": Syntax(dialects.BOOST.parse, _any, printf.numbered),
+    "c++-brace-format": Syntax(newer.cpp, _any, newer.numbered_in_braces),
     "c-format": Syntax(dialects.C.parse, _any, printf.numbered),
     "csharp-format": Syntax(braces.csharp, _any),
+    "d-format": Syntax(newer.D.parse, _none, printf.numbered),
     "elisp-format": Syntax(dialects.ELISP.parse, _any, printf.numbered_without_stars),
+    "fluent-format": Syntax(fluent.fluent, _none),
     "gcc-internal-format": Syntax(dialects.GCC.parse, _any, printf.numbered),
     "gfc-internal-format": Syntax(dialects.gfc, _any, printf.numbered),
+    "go-format": Syntax(newer.GO.parse, _none, newer.numbered_in_brackets),
     "icu-message-format": Syntax(icu.icu, _none),
     "java-format": Syntax(braces.java, _any),
     "java-printf-format": Syntax(dialects.JAVA.parse, _any, printf.numbered),
@@ -78,8 +83,10 @@ SYNTAXES = {
     "librep-format": Syntax(dialects.LIBREP.parse, _any, printf.numbered),
     "lisp-format": Syntax(lisp.lisp, lisp.same_lists),
     "lua-format": Syntax(dialects.LUA.parse, _none),
+    "modula2-format": Syntax(newer.MODULA2.parse, _any),
     "objc-format": Syntax(dialects.OBJC.parse, _any, printf.numbered),
     "object-pascal-format": Syntax(dialects.OBJECT_PASCAL.parse, _any, printf.numbered_with_colon),
+    "ocaml-format": Syntax(newer.OCAML.parse, _none, printf.numbered),
     "perl-brace-format": Syntax(names.perl, _any),
     "perl-format": Syntax(dialects.PERL.parse, _any, printf.numbered),
     "php-format": Syntax(dialects.PHP.parse, _any, printf.numbered),
@@ -88,12 +95,16 @@ SYNTAXES = {
     "qt-format": Syntax(numbered.qt, numbered.no_more_needed(_none)),
     "qt-plural-format": Syntax(numbered.qt, _named),
     "ruby-format": Syntax(dialects.RUBY.parse, _named, printf.numbered),
+    "rust-format": Syntax(newer.rust, _any, newer.numbered_in_braces),
     "scheme-format": Syntax(lisp.scheme, lisp.same_lists),
     "sh-format": Syntax(names.shell, _any),
+    "sh-printf-format": Syntax(newer.sh_printf, _any, printf.numbered),
     "smalltalk-format": Syntax(numbered.digit, _any),
     "tcl-format": Syntax(dialects.TCL.parse, _any, printf.numbered_without_stars),
     "ycp-format": Syntax(numbered.digit, _any),
 }
+#: Syntaxes in which a translation may have more cases than its source, or fewer.
+OWN_CASES = ("fluent-format", "icu-message-format")
 _UNKNOWN = Syntax(names.unknown, _none)
 
 
@@ -109,8 +120,11 @@ def chosen(text: str, flags: frozenset[str]) -> tuple[str, ...]:
     """The syntaxes of a text: those of its flags, or the one that cannot be mistaken."""
     if formats := selected(flags):
         return formats
-    looks = "{" in text and icu.LOOKS.search(text) and not parse(text, "icu-message-format").fault
-    return ("icu-message-format",) if looks else ()
+    if "{" in text:
+        for looks, flag in ((icu.LOOKS, "icu-message-format"), (fluent.LOOKS, "fluent-format")):
+            if looks.search(text) and not parse(text, flag).fault:
+                return (flag,)
+    return ()
 
 
 def syntax(flag: str) -> Syntax:

@@ -19,12 +19,14 @@ Parts = Mapping[str, str]
 
 class Reading(NamedTuple):
     """One directive by itself: the arguments it takes, each with its number or name (``None`` for the next one), the
-    number from which counting goes on, and whether there has to be an argument before it."""
+    number from which counting goes on, whether there has to be an argument before it, and the number from which
+    counting goes on behind it."""
 
     takes: tuple[tuple[Key | None, str], ...] = ()
     start: int | None = None
     fault: str = ""
     refers_back: bool = False
+    then: int | None = None
 
 
 Reader = Callable[[Parts], Reading]
@@ -48,7 +50,7 @@ class Printf(NamedTuple):
         builder = Builder(self.first, self.unify)
         styles: set[str] = set()
         for match in self.pattern.finditer(text):
-            takes, start, fault, refers_back = _read(self, match[0])
+            takes, start, fault, refers_back, then = _read(self, match[0])
             builder.fail(fault)
             if refers_back and builder.last is None:
                 builder.fail("there is no argument before the first one")
@@ -59,6 +61,7 @@ class Printf(NamedTuple):
                 if type != IMPLIED:
                     styles.add("by number" if start is not None else _STYLES[key.__class__])
                 arguments.append(builder.take(key, type))
+            builder.next = then or builder.next
             if match.end() - match.start() > 1:
                 builder.add(match.start(), match.end(), *arguments)
         if len(styles) > 1 and not self.mixes:

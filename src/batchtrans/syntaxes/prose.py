@@ -27,8 +27,15 @@ _SIZE = r"(?:hh|h|ll|l|L|q|j|z|t|I64|I32|I)?"
 
 _URL = r"""(?:https?|ftp|file|git|ssh)://[^\s<>"'`«»“”]*[^\s<>"'`«»“”.,;:!?)\]}]|\bwww\.[\w-]+\.[\w./?=&%#-]*[\w/]"""
 _PATH = r"(?<![\w/.~])(?:~|\.\.?)?(?:/[\w.+-]*\w){2,}|(?<![\w/])~/[\w.+-]*\w|\b[A-Za-z]:\\[\w.\\+-]*\w"
-_PRINTF = rf"(?<![\w%])%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?{_SIZE}[diouxXfgGcsp@](?![\w%])"
+#: Several in a row are one, as in ``%04d%02d``.
+_DIRECTIVE = rf"%(?:\d+\$)?[-+#0']*\d*(?:\.\d+)?(?:{_SIZE}[diouxXfgGcsp@]|<PRI[diouxX]\w+>)"
+_PRINTF = rf"(?<![\w%])(?:{_DIRECTIVE})+(?![\w%])"
 _NAMED_PRINTF = r"%(?:\(\w+\)|<\w+>)[-+#0\d.]*[dfgrsux]"
+_BRACE_OF_FLUENT = (
+    r"\{\s*(?:\$[A-Za-z][\w-]*|-[A-Za-z][\w-]*(?:\.[\w-]+)?(?:\([^(){}\n]*\))?|[A-Z][A-Z\d_-]*\([^(){}\n]*\)"
+    r"|\"[^\"\n]*\")\s*\}"
+)
+_BRACE_OF_VUE = r"\{'[^'\s]+'\}"
 _BRACE = r"[%$#]?\{\s*[A-Za-z_][\w.:-]*(?:\[\w+\])?(?:![rsa])?(?::[^{}\s]*)?\s*\}|\{\d*\}"
 #: Not the commands of TeX that begin like one.
 _ESCAPE = r"""\\(?:["'\\]|[rt](?![a-z])|n(?!ew|eq\b|abla|ot\b|oindent)|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})"""
@@ -42,9 +49,11 @@ _SHAPES = (
     Shape("role", (":`",), r":[a-z][\w+.:-]*:`(?=[^`\n]+`)"),
     Shape("link", ("](",), r"\]\([^()\s]+\)"),
     Shape("printf", ("%",), f"{_PRINTF}|{_NAMED_PRINTF}"),
-    Shape("brace", ("{",), rf"\{{\{{[^{{}}\n]+\}}\}}|\{{%[^{{}}\n]+%\}}|{_BRACE}"),
+    Shape("brace", ("{",), rf"\{{\{{[^{{}}\n]+\}}\}}|\{{%[^{{}}\n]+%\}}|{_BRACE}|{_BRACE_OF_FLUENT}|{_BRACE_OF_VUE}"),
     Shape("variable", ("$", "%"), r"(?<![\w$])\$[A-Za-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%"),
     Shape("entity", ("&",), r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"),
+    Shape("linked", ("@:", "@."), r"(?<![\w.])@(?:\.[a-z]+)?:(?:\([\w.-]+\)|\{'[^'\s]+'\}|\w(?:[\w.-]*\w)?)"),
+    Shape("pipe", ("|",), r"(?<=[^\s|] )\|(?= [^\s|])"),
     Shape("path", ("/", ":\\"), _PATH),
     Shape("option", ("--",), r"(?<![^\s\"'(\[,|])(?:--[a-z](?:[\w-]*\w)(?![\w-])|-[A-Za-z](?=,? --[a-z]))"),
     Shape("escape", ("\\",), _ESCAPE),
@@ -55,7 +64,7 @@ _SHAPES = (
 SIGNS = "@<>`%{}$&\\/~[]|"
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
 #: Of these a declared syntax knows more.
-_UNDECLARED = ("printf", "brace", "variable")
+_UNDECLARED = ("printf", "brace", "variable", "linked", "pipe")
 
 
 @lru_cache
