@@ -164,6 +164,21 @@ def test_texts_are_cut_behind_tabs_and_keep_all_white_space(text: str) -> None:
     assert "".join(part.put_back(part.core) for part in parts) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("  -m,  --mirror           shortcut for -N\n", ["-m,  --mirror", "shortcut for -N"]),
+        ("Name    Size\n", ["Name", "Size"]),
+        ("One.  Two.", ["One.  Two."]),
+        ("a wrapped\n      line", ["a wrapped", "line"]),
+    ],
+)
+def test_columns_that_blanks_part_are_texts_of_their_own(text: str, cores: list[str]) -> None:
+    parts = cut(text, frozenset(), "en")
+    assert [part.core for part in parts] == cores
+    assert "".join(part.put_back(part.core) for part in parts) == text
+
+
 @given(
     st.text('aA ?!.¿¡%s:;。。("', max_size=12).map(str.strip),
     st.text('bB ?!.¿¡%s:;。。՞։है("」', max_size=12).map(str.strip),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from . import protect, segmentation, syntaxes
@@ -20,6 +20,8 @@ from .types import MASK_BASE, Constraint
 
 #: Of more placeholders it is not tried out which of them may change places.
 _MOST_TRIED = 12
+#: What parts columns: a tab with the white space behind it, or three blanks, which are not a line's indentation.
+_GAP = re.compile(r"\t\s*|(?<=\S) {3,}(?=\S)")
 _QUOTES = {"java-format": "'", "icu-message-format": "'#"}
 
 
@@ -150,9 +152,13 @@ def cut(source: str, flags: frozenset[str], language: str, staying: Staying | No
 
 
 def _cells(text: str) -> list[str]:
-    """The text cut behind the tabs within it: what they part are columns, not words of one sentence."""
+    """The text cut behind the tabs and the runs of blanks within it: what they part are columns, such as an option and
+    what it does, not words of one sentence."""
+    if "\t" not in text and "   " not in text:
+        return [text]
     lead, core, trail = protect.edges(text)
-    cells = re.findall(r"[^\t]+(?:\t\s*)?", core) if "\t" in core else [core]
+    ends = [match.end() for match in _GAP.finditer(core)]
+    cells = [core[start:end] for start, end in pairwise((0, *ends, len(core)))]
     return [lead + core + trail] if len(cells) == 1 else [lead + cells[0], *cells[1:-1], cells[-1] + trail]
 
 
