@@ -108,7 +108,7 @@ def test_each_form_is_translated_with_its_number(masks: int) -> None:
 
 def test_a_number_that_is_lost_is_asked_for_again_as_a_mask() -> None:
     def answer(request: Request) -> str:
-        return f"{M0} archivo en {M1}" if M1 in request.source else f"un archivo en {M0}"
+        return f"{M0} archivo en {M1}" if M1 in request.source else f"archivo en {M0}"
 
     decision, backend = decide(FILES, answer)
     assert backend.sent[2:] == [f"{M0} files in {M1}", f"{M0} file in {M1}"]
@@ -189,3 +189,36 @@ def test_a_header_that_disagrees_with_the_tables_wins(
         assert not complaints(tmp_path / f"{language}.po")
     assert re.findall(r'msgstr\[.\] "(.*)"', (tmp_path / "ru.po").read_text()) == ["%d file n=1", "%d files n=4"]
     assert len(re.findall(r'msgstr\[.\] "%d', (tmp_path / "es.po").read_text())) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "language", "restored"),
+    [
+        ("Found %d ancestor", "Se encontró un ancestro", "es", f"Se encontró {M0} ancestro"),
+        ("%d file", "Una carpeta", "es_MX", f"{M0} carpeta"),
+        ("%d file", "um arquivo", "pt_BR", f"{M0} arquivo"),
+        ("%d file", "un'opzione", "it", None),  # the apostrophe would stay
+        ("%d file", "1 archivo de una carpeta", "es", f"{M0} archivo de una carpeta"),
+        ("%d file of a folder", "archivo de una carpeta", "es", None),  # the other word's article
+        ("%d file", "una de una", "es", None),
+        ("%d file", "archivo", "es", None),
+        ("%d file", "один файл", "ru", None),
+        ("%d file", "un archivo", "", None),
+    ],
+)
+def test_the_only_word_for_one_is_the_number(source: str, answer: str, language: str, restored: str | None) -> None:
+    (part,) = cut(source, frozenset({"c-format"}), "en")
+    counted = with_number(part, 1, True)
+    assert counted and counted.restored(answer, language) == restored
+
+
+def test_no_other_number_is_looked_for_as_a_word() -> None:
+    (part,) = cut("%d files", frozenset({"c-format"}), "en")
+    counted = with_number(part, 2, True)
+    assert counted and counted.restored("un archivo", "es") is None
+
+
+def test_a_number_named_by_inttypes_is_one() -> None:
+    (part,) = cut("%<PRIuMAX> days ago", frozenset({"c-format"}), "en")
+    counted = with_number(part, 5, True)
+    assert counted and counted.text == "5 days ago"

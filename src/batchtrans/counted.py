@@ -15,9 +15,23 @@ from .types import MASK_BASE
 
 #: Placeholders that can show nothing but a whole number, and those that may show one.
 _WHOLE = re.compile(
-    r"%(?:\d+\$|\(\w+\)|<\w+>)?[-+ #0',]*\d*(?:hh?|ll?|[jzqtL])?[diu]|%L?n|~[dD]|\{\w*(?:,\s*number)?:d\}"
+    r"%(?:\d+\$|\(\w+\)|<\w+>)?[-+ #0',]*\d*(?:(?:hh?|ll?|[jzqtL])?[diu]|<PRI[diu]\w+>)|%L?n|~[dD]"
+    r"|\{\w*(?:,\s*number)?:d\}"
 )
 _PERHAPS = re.compile(r"%(?:\d+\$)?s|%\(\w+\)s|%L?\d+%?|[%$]?\{\w*\}|\{\{\s*\w+\s*\}\}|\{\w+,\s*number\}|\$\w+|~[aA]")
+#: The words for one, which are articles too.
+_ONE = {
+    "ca": ("un", "una"),
+    "de": ("ein", "eine", "einem", "einen", "einer", "eines"),
+    "en": ("a", "an", "one"),
+    "es": ("un", "una", "uno"),
+    "fr": ("un", "une"),
+    "gl": ("un", "unha"),
+    "it": ("un", "una", "uno"),
+    "pt": ("um", "uma"),
+}
+_ANY_ONE = frozenset(word for words in _ONE.values() for word in words)
+_LETTERS = re.compile(r"[^\W\d_]+'?")
 
 
 class Counted(NamedTuple):
@@ -29,14 +43,22 @@ class Counted(NamedTuple):
     shown: str
     masks: tuple[int, ...]
 
-    def restored(self, answer: str) -> str | None:
-        """An answer to the text as an answer to the part; ``None`` if the number does not stand there exactly once."""
-        found = _find(self.number, answer)
+    def restored(self, answer: str, language: str = "") -> str | None:
+        """An answer in this language to the text as an answer to the part; ``None`` if the number does not stand there
+        exactly once, nor as the only word for one."""
+        found = _find(self.number, answer) or self._as_word(answer, language)
         if len(found) != 1:
             return None
         table = {MASK_BASE + new: chr(MASK_BASE + old) for new, old in enumerate(self.masks)}
         before, after = (side.translate(table) for side in (answer[: found[0].start()], answer[found[0].end() :]))
         return before + self.shown + after
+
+    def _as_word(self, answer: str, language: str) -> list[re.Match[str]]:
+        """Where the number 1 was written as a word; nowhere if that may be an article of the source."""
+        words = _ONE.get(re.split(r"[-_@.]", language)[0].lower(), ())
+        if self.number != "1" or not _ANY_ONE.isdisjoint(_LETTERS.findall(self.text.lower())):
+            return []
+        return [match for match in _LETTERS.finditer(answer) if match[0].lower() in words]
 
 
 def with_number(part: Part, sample: int, masked: bool) -> Counted | None:

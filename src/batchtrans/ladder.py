@@ -308,7 +308,7 @@ class Ladder:
 
     def _judge_counted(self, item: _Item, counted: Counted, text: str) -> None:
         """Judge the answer to a text with a number in it, which becomes its placeholder again."""
-        answer = counted.restored(text)
+        answer = counted.restored(text, self._language)
         if answer is not None:
             self._judge_answer(item, answer, self._text(item.part))
         else:
