@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchtrans import background
 from batchtrans.background import Line
 
 
@@ -47,6 +48,22 @@ def test_a_generator_runs_before_its_items_are_asked_for_and_not_on_the_callers_
         assert ran.wait(10)
         assert threads != [threading.current_thread()]
         assert list(found) == [1]
+
+
+def test_what_it_stands_still_between_generators_is_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 13.5, 20.0, 20.25, 30.0])  # the end of the first, the beginning of the second, and so on
+    monkeypatch.setattr(background, "monotonic", lambda: next(clock))
+    line = Line()
+    for _ in range(3):
+        assert list(line.run(give([1]))) == [1]
+    line.close()
+    assert line.idle == 3.75
+
+
+def test_a_line_that_never_ran_was_not_idle() -> None:
+    line = Line()
+    line.close()
+    assert line.idle == 0
 
 
 def test_an_error_comes_after_the_items_before_it_and_the_next_generator_runs() -> None:

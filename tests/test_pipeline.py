@@ -125,6 +125,19 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
     assert sorted(records(log)) == sorted(records(tmp_path / "whole" / "a.es.txt.align.jsonl"))
 
 
+def test_the_summary_and_the_log_say_how_long_a_background_backend_waited(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a line\nanother one\n")
+    log = tmp_path / "a.es.txt.align.jsonl"
+    done = slow("a.txt", "--fresh")
+    assert b"waited for work" not in done.stderr
+    assert "idle" not in (read_history(log).runs[-1].end or {})
+    done = slow("a.txt", "--fresh", SLOW_BACKGROUND="yes")
+    assert re.search(rb"; \d+\.\d s, the backend waited for work: \d+\.\d s\n", done.stderr)
+    assert (read_history(log).runs[-1].end or {})["idle"] >= 0
+
+
 @pytest.mark.parametrize("background", ["", "yes"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_leaves_a_log_and_no_output(

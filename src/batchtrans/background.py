@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ class Line:
     """Generators are run in the order in which they come, to their ends; what they yield is kept until it is taken.
 
     Whoever gives them bounds what that can be. A line that is closed ends the generator that is under way at its next
-    item and runs no other.
+    item and runs no other. ``idle`` is how many seconds it stood still between one generator and the next.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class Line:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._switch = sys.getswitchinterval()
+        self.idle = 0.0
 
     def run(self, items: Generator[T, None, None]) -> Iterator[T]:
         """Queue a generator at once; its items, and the exception that ends it, come from the iterator."""
@@ -51,7 +53,10 @@ class Line:
             sys.setswitchinterval(self._switch)
 
     def _work(self) -> None:
+        ended: float | None = None
         while (job := self._jobs.get()) is not None:
+            if ended is not None:
+                self.idle += monotonic() - ended
             items, found = job
             try:
                 for item in items:
@@ -65,6 +70,7 @@ class Line:
                 found.put(None)
             if self._closed.is_set():
                 return
+            ended = monotonic()
 
 
 #: An item, or what ended the generator; nothing at its end.

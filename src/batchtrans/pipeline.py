@@ -91,7 +91,8 @@ class Outcome:
     """What became of one document. ``counts`` has the segments by status (ok, repaired, fuzzy, failed, skipped) and
     by origin (``from mt`` ...) and, below the first rung of the ladder, by the last rung that any part of them needed
     (``by constrained`` ...); ``problems`` the first untranslated ones as (line, reason), and ``reasons`` the codes of
-    what the judges found in any untranslated one."""
+    what the judges found in any untranslated one. ``idle`` is how many of the ``seconds`` a backend in the background
+    waited for something to do."""
 
     job: Job
     counts: Counter[str] = field(default_factory=Counter)
@@ -102,6 +103,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    idle: float | None = None
     up_to_date: bool = False
 
     def add(self, decision: Decision) -> None:
@@ -280,6 +282,7 @@ def run_job(
                 document, backend, memory, redo=settings.redo, marking=marking, glossary=glossary, checks=checks
             )
             changed = _translate(document, translator, journal, memory, outcome, progress)
+            outcome.idle = translator.idle if translator.works_ahead else None
         if journal.resumed:  # what the killed run decided counts too
             changed = _recount(document, journal, outcome)
         _write(document, opener, options, job, journal, outcome, changed)
@@ -494,7 +497,8 @@ def _write(
         verify(opener, output.path, options, expected)
         if not journal.complete:
             end = {"counts": dict(outcome.counts), "edits": outcome.edits, "output": {"sha256": sha256}}
-            journal.log.append({"type": "end", **end})
+            waited = {} if outcome.idle is None else {"idle": round(outcome.idle, 1)}
+            journal.log.append({"type": "end", **end, **waited})
             journal.log.sync()
         if job.in_place:
             _back_up(job.source)

@@ -73,7 +73,8 @@ def summary(outcome: Outcome) -> str:
         line += f" ({', '.join(details)})" if details else ""
         line += f", not selected: {counts['skipped']}" if counts["skipped"] else ""
         line += f", left untranslated: {counts['failed']}" if counts["failed"] else ""
-        lines.append(f"{line}; {outcome.seconds:.1f} s")
+        waited = "" if outcome.idle is None else f", the backend waited for work: {outcome.idle:.1f} s"
+        lines.append(f"{line}; {outcome.seconds:.1f} s{waited}")
     lines += [f"  line {line}: left untranslated: {why}" for line, why in outcome.problems]
     if counts["failed"] > len(outcome.problems):
         lines.append(f"  and {counts['failed'] - len(outcome.problems)} more; the log has all of them")

@@ -72,7 +72,7 @@ class Translator:
     """Decides the segments of one document, window by window.
 
     ``backend`` may be ``None`` where nothing may be asked (replay): what is not known then stays as it is. Without one
-    there is no ``ladder``.
+    there is no ``ladder``. ``idle`` is how many seconds one in the background had nothing to do between windows.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Translator:
         self._selected = REDO[redo]
         self._marking = marking or Marking()
         self._further = checks
+        self.idle = 0.0
 
     @property
     def works_ahead(self) -> bool:
@@ -125,6 +126,7 @@ class Translator:
         if self.ladder and self.works_ahead:
             with closing(Line()) as line:
                 yield from self._ahead(iter(windows), self.ladder, line)
+                self.idle += line.idle
         else:
             for window in windows:
                 yield from self.decide(window)
