@@ -273,7 +273,8 @@ def test_the_estimate_is_what_the_run_takes(tmp_path: Path, monkeypatch: pytest.
     began = backend.now
     outcome = run_job(job, TxtFormat(), settings, lazy, found)
     assert outcome.counts["ok"] + outcome.counts["fuzzy"] + outcome.counts["repaired"] == 32
-    assert expected.seconds.wall == pytest.approx(backend.now - began, rel=0.05)
+    near = 0.15 if hard else 0.05  # how often a text comes again is known from a few
+    assert expected.seconds.wall == pytest.approx(backend.now - began, rel=near)
     assert expected.seconds.cpu == pytest.approx(2 * expected.seconds.wall)
     generated = sum(2 * len(line.split()) + 1 for line in lines)
     assert expected.generated == pytest.approx(generated, rel=0.02)

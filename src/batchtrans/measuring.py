@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
@@ -96,7 +97,7 @@ class _Trial:
         self._meter = meter
         self.timed: list[Timed] = []
         self.judging = Seconds()
-        self.left: list[Unit] = []
+        self.left: list[tuple[int, Unit]] = []  #: what the first rung did not do for, and in which batch
         self._request = Request(0, "")
 
     def first_rung(self, units: Sequence[Unit]) -> None:
@@ -116,7 +117,7 @@ class _Trial:
         for _ in self._ladder.first(begun):
             pass
         self.judging = self.judging.plus(clock.read())
-        self.left += begun.waiting.values()
+        self.left += ((len(self.timed), unit) for unit in begun.waiting.values())
         self._request = next(iter(begun.requests), self._request)
         # A text that occurs twice is generated once.
         generated = sum(
@@ -128,21 +129,26 @@ class _Trial:
         """What becomes of the texts that the first rung did not do for. A backend may have to load something for
         several answers or one that is constrained: how long that takes is seen by asking twice. Texts that only had
         their number masked are not counted: that is asked for like any text."""
-        parts = [part for unit in self.left for _, part in unit.parts() if not part.done]
+        left = [(number, part) for number, unit in self.left for _, part in unit.parts() if not part.done]
         start = Seconds()
-        if (backend.constrains or backend.hypotheses > 1) and any(part.counted is None for part in parts):
+        if (backend.constrains or backend.hypotheses > 1) and any(part.counted is None for _, part in left):
             start = self._constrained(backend)
             start = start.plus(self._constrained(backend), -1.0)
             start = Seconds(max(0.0, start.wall), max(0.0, start.cpu))
         clock = Clock()
-        for _ in self._ladder.rest(self.left):
+        for _ in self._ladder.rest([unit for _, unit in self.left]):
             pass
         whole = clock.read()
-        parts = [part for part in parts if part.rung != "masked"]
-        masked = sum(bool(part.cut.placeholders) for part in parts)
-        done = together(timed.work for timed in self.timed[1:])
-        shares = (len(parts) - masked) / max(1, done.tokens - done.masked), masked / max(1, done.masked)
-        return _Again(shares, Seconds().plus(whole, 1 / max(1, len(parts))), start)
+        again = Counter((number, bool(part.cut.placeholders)) for number, part in left if part.rung != "masked")
+        shares = self._mean_share(again, masked=False), self._mean_share(again, masked=True)
+        return _Again(shares, Seconds().plus(whole, 1 / max(1, again.total())), start)
+
+    def _mean_share(self, again: Mapping[tuple[int, bool], int], *, masked: bool) -> float:
+        """How many texts came again for each token. The mean of what it was in each batch, not all texts by all tokens:
+        the batches stand for equal amounts of text, but those of long texts, of which more come again, have more."""
+        tokens = [timed.work.masked if masked else timed.work.tokens - timed.work.masked for timed in self.timed]
+        shares = [again[number, masked] / count for number, count in enumerate(tokens) if number and count]
+        return sum(shares) / max(1, len(shares))
 
     def _constrained(self, backend: Backend) -> Seconds:
         """How long it takes to ask for a text in the way in which the lower rungs ask."""
