@@ -77,6 +77,13 @@ def test_the_base_runs_on_and_the_adapter_stops(evaluate: Run, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json", "pairs.csv"]
 
 
+def test_another_engine_decodes_if_it_is_asked_for(evaluate: Run, tmp_path: Path) -> None:
+    printed, said = evaluate("-O", "engine=graph", "--against", "adapter", "--json", "out.json")
+    assert cells(printed, "adapter")["stop"] == "100.0%" and "engine graph: up to " in said
+    values = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert values["systems"][0]["described"]["engine"] == "graph"
+
+
 def test_other_systems_stand_beside_the_model(evaluate: Run, tmp_path: Path) -> None:
     (tmp_path / "theirs.txt").write_text("".join(f"{target}\n" for _, target in LINES), encoding="utf-8")
     (tmp_path / "upper.py").write_text("import sys\nsys.stdout.write(sys.stdin.read().upper())\n")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from html.parser import HTMLParser
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -150,6 +151,38 @@ def test_batches_change_nothing_and_progress_counts_segments() -> None:
     assert sum(counts) == len(PAIRS)
 
 
+@pytest.mark.parametrize("engine", ["graph", "ct2"])
+def test_other_engines_measure_what_the_reference_measures(engine: str) -> None:
+    if engine == "ct2":
+        pytest.importorskip("ctranslate2")
+    options = settings_of(engine=engine, dtype="float32", **{"max-batch": "4"})
+    systems = resolve(parse_against(["base,adapter"]), options, "en", "es", sources=[])
+    found = run_systems(systems, PAIRS, "en", "es", options, Progress())
+    for output, expected in zip(found, (outputs()[0], outputs()[2]), strict=True):
+        assert output.described["engine"] == engine and expected.described["engine"] == "hf"
+        assert any(f"engine {engine}" in note for note in output.notes)
+        for one, other in zip(output.hypotheses, expected.hypotheses, strict=True):
+            assert one._replace(logprob=None) == other._replace(logprob=None)
+            assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
+
+
+def test_what_an_engine_gave_before_memory_ran_out_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    stream = Asker.stream
+
+    def two_at_most(self: Asker, sources: Sequence[str]) -> Any:
+        asked.append(list(sources))
+        yield from islice(stream(self, sources), 2)
+        if len(sources) > 2:
+            raise Overload("does not fit")
+
+    monkeypatch.setattr(Asker, "stream", two_at_most)
+    answers = decode_texts(tuned(), PROMPT, "en", "es", PAIRS[:6], batch_size=6)
+    assert [answer.text for answer in answers] == TARGETS[:6]
+    assert len(asked[0]) == 6 and sum(map(len, asked)) == 6 + 4 + 2
+    assert not set(asked[0][:2]).intersection(*asked[1:])
+
+
 def test_with_guards_an_untuned_model_is_stopped_at_the_boundary() -> None:
     loaded = load(tiny_model.nf4_base(), device="cpu")
     answers = decode_texts(loaded, PROMPT, "en", "es", PAIRS[:3], guards=True)
@@ -171,15 +204,15 @@ def test_a_batch_too_large_is_halved_and_a_text_too_large_is_an_error_of_its_own
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
-    ask = Asker.ask
+    stream = Asker.stream
 
     def small(self: Asker, sources: Sequence[str]) -> Any:
         sizes.append(len(sources))
         if len(sources) > 2 or sources[0].startswith("I lost"):
             raise Overload("does not fit")
-        return ask(self, sources)
+        return stream(self, sources)
 
-    monkeypatch.setattr(Asker, "ask", small)
+    monkeypatch.setattr(Asker, "stream", small)
     answers = decode_texts(tuned(), PROMPT, "en", "es", PAIRS[:6], batch_size=6)
     assert sizes[:3] == [6, 3, 2] and max(sizes[3:]) <= 2
     assert [answer.text for answer in answers] == [*TARGETS[:4], "", TARGETS[5]]
@@ -204,8 +237,8 @@ def test_a_model_without_masks_is_asked_with_the_placeholders_themselves(tmp_pat
     asked: list[str] = []
     loaded = load(tmp_path, device="cpu")
     with pytest.MonkeyPatch.context() as patched:
-        ask = Asker.ask
-        patched.setattr(Asker, "ask", lambda self, sources: (asked.extend(sources), ask(self, sources))[1])
+        stream = Asker.stream
+        patched.setattr(Asker, "stream", lambda self, sources: (asked.extend(sources), stream(self, sources))[1])
         decode_texts(loaded, PROMPT, "en", "es", [PAIRS[3]])
         decode_texts(tuned(), PROMPT, "en", "es", [PAIRS[3]])
     assert asked == ["Delete %s now", "Delete \ue000 now"]

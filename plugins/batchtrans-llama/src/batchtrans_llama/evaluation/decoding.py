@@ -16,6 +16,7 @@ from ..asking import BATCH, Answer, Asker
 from ..load import Loaded
 from ..options import LengthCap
 from ..prompt import mask_count
+from ..rules import Engine
 from .output import Advance, Hypothesis
 
 if TYPE_CHECKING:
@@ -32,15 +33,17 @@ def decode_texts(
     batch_size: int | None = None,
     length_cap: LengthCap | None = None,
     guards: bool = False,
+    engine: Engine | None = None,
     advance: Advance = lambda count: None,
 ) -> list[Hypothesis]:
     """Translate the sources of ``pairs``, with their flags, and give a hypothesis for each, in order.
 
-    The model is decoded greedily and must be in evaluation mode; an adapter may stand beside its layers. Without
-    ``guards`` it runs on to EOS or the length cap, so that ``raw`` shows what it does by itself. A batch that does not
-    fit into memory is halved, and the later ones with it.
+    The model is decoded greedily, by the reference or another ``engine``, and must be in evaluation mode; an adapter
+    may stand beside its layers. Without ``guards`` the reference lets it run on to EOS or the length cap, so that
+    ``raw`` shows what it does by itself. A batch that does not fit into memory is halved, and the later ones with it.
+    An engine that schedules gets all texts at once.
     """
-    asker = Asker(loaded, template, source_lang, target_lang, length_cap or LengthCap(), guards=guards)
+    asker = Asker(loaded, template, source_lang, target_lang, length_cap or LengthCap(), guards=guards, engine=engine)
     masks = mask_count(loaded.tokenizer)
     texts = [cut(pair.source, pair.flags, source_lang) for pair in pairs]
     asked = [(index, part.sent(masks)) for index, parts in enumerate(texts) for part in parts if not part.copied]
@@ -49,7 +52,8 @@ def decode_texts(
         waiting[index] += 1
     advance(waiting.count(0))
     answers: dict[int, Answer] = {}
-    for number, answer in _answers(asker, [text for _, text in asked], batch_size or BATCH[loaded.device.type]):
+    size = len(asked) if asker.engine.schedules else batch_size or BATCH[loaded.device.type]
+    for number, answer in _answers(asker, [text for _, text in asked], size):
         answers[number] = answer
         waiting[asked[number][0]] -= 1
         advance(int(waiting[asked[number][0]] == 0))
@@ -62,15 +66,16 @@ def _answers(asker: Asker, texts: Sequence[str], size: int) -> Iterator[tuple[in
     queue = deque(sorted(range(len(texts)), key=lambda number: -len(texts[number])))
     while queue:
         batch = [queue.popleft() for _ in range(min(size, len(queue)))]
+        left = dict(enumerate(batch))
         try:
-            answers = asker.ask([texts[number] for number in batch])
+            for place, answer in asker.stream([texts[number] for number in batch]):
+                yield left.pop(place), answer
         except Overload as overload:
             if len(batch) > 1:
                 size = (len(batch) + 1) // 2
-                queue.extendleft(reversed(batch))
+                queue.extendleft(reversed(left.values()))
                 continue
-            answers = [Answer("", "", False, "", 0, 0, None, None, f"too large for the memory: {overload.what}")]
-        yield from zip(batch, answers, strict=True)
+            yield batch[0], Answer("", "", False, "", 0, 0, None, None, f"too large for the memory: {overload.what}")
 
 
 def _joined(parts: Sequence[Part], answers: Iterator[Answer], masks: int, flags: frozenset[str]) -> Hypothesis:

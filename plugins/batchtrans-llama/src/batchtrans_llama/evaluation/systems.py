@@ -21,9 +21,11 @@ from batchtrans.segmentation import unwrap
 
 from ..backend import loaded_fingerprint, located_fingerprint
 from ..card import Adapter
-from ..load import Loaded, load
+from ..engines import start
+from ..load import Loaded
 from ..locate import Located, locate
 from ..options import Settings
+from ..rules import Engine
 from .command import CommandFailed, run, words_of
 from .decoding import decode_texts
 from .output import Hypothesis, Output
@@ -231,7 +233,8 @@ def run_systems(
     settings: Settings,
     progress: Progress,
 ) -> list[Output]:
-    """Translate the sources of ``pairs`` by every system, in order. Models are asked without guards.
+    """Translate the sources of ``pairs`` by every system, in order. Models are asked without guards, by the engine that
+    the settings name; by the reference, if they name none.
 
     :raises BackendError: where a model cannot be loaded or a command fails.
     """
@@ -246,12 +249,21 @@ def run_systems(
         base, adapter = _weights(models[0])
         together = [system for system in models if _weights(system) == (base, adapter)]
         models = [system for system in models if system not in together]
-        loaded = load(base, adapter, settings.device, settings.dtype, settings.quant)
+        loaded, engine = start(together[0].found, _measured(settings), guards=False)
         for system in together:
-            outputs[system.name] = _from_model(system, loaded, pairs, source_lang, target_lang, settings, progress)
+            outputs[system.name] = _from_model(
+                system, loaded, engine, pairs, source_lang, target_lang, settings, progress
+            )
+        del engine
         _free(loaded)
         del loaded
     return [outputs[system.name] for system in systems]
+
+
+def _measured(settings: Settings) -> Settings:
+    """The settings with the reference where they leave the engine open: a measurement should not depend on what else is
+    installed, nor on eight bits."""
+    return replace(settings, engine="hf") if settings.engine == "auto" else settings
 
 
 def _weights(system: ModelSystem) -> tuple[Path, Adapter | None]:
@@ -261,6 +273,7 @@ def _weights(system: ModelSystem) -> tuple[Path, Adapter | None]:
 def _from_model(
     system: ModelSystem,
     loaded: Loaded,
+    engine: Engine,
     pairs: Sequence[Pair],
     source_lang: str,
     target_lang: str,
@@ -278,6 +291,7 @@ def _from_model(
             pairs,
             batch_size=settings.max_batch,
             length_cap=settings.length_cap,
+            engine=engine,
             advance=progress.advance,
         )
     finally:
@@ -285,21 +299,21 @@ def _from_model(
     seconds = time.monotonic() - began
     described = {
         **located_fingerprint(system.found, settings),
-        **loaded_fingerprint(loaded),
+        **loaded_fingerprint(loaded, engine.name),
         "shots": [list(shot) for shot in system.shots],
     }
-    return Output(system.name, hypotheses, seconds, described, (*system.found.notes, *loaded.notes))
+    return Output(system.name, hypotheses, seconds, described, (*system.found.notes, *loaded.notes, *engine.notes))
 
 
 def _free(loaded: Loaded) -> None:
     """Give the memory of a model back before the next one comes."""
     import gc
 
-    import torch
-
     loaded.model = None
     gc.collect()
     if loaded.device.type == "cuda":
+        import torch
+
         torch.cuda.empty_cache()
 
 

@@ -193,7 +193,8 @@ def assess(
         systems.append(_few_shot(job, bare, data))
     except UsageError as error:
         without = ((True, f"the base is not asked with examples: {error.what}"),)
-    outputs = run_systems(systems, data.test, job.source_lang, job.target_lang, job.settings, progress)
+    settings = replace(job.settings, engine="hf")  # the verdict does not depend on what else is installed
+    outputs = run_systems(systems, data.test, job.source_lang, job.target_lang, settings, progress)
     judge_language = LanguageJudge(job.source_lang, job.target_lang)
     comparison = compare(
         data.test, outputs, job.source_lang, job.target_lang, overlap={}, looks_foreign=judge_language.looks_foreign
