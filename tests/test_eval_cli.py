@@ -140,6 +140,7 @@ def test_what_is_left_out_of_the_pairs_is_said(evaluate: Run, tmp_path: Path) ->
         (["--against", "adapter", "--adapter", "none"], 2, "has no adapter to evaluate"),
         (["--against", "base", "--base", "/no/such"], 3, "there is no directory /no/such"),
         (["--against", "base", "--from", "qq"], 2, "qq"),
+        (["--mixed", "--against", "base,adapter"], 2, "--mixed needs two adapters of one base"),
         (["-O", "beams=4"], 2, "there is no option 'beams'"),
         (["-O", "quant"], 2, "not of the form KEY=VALUE"),
         (["-O", "quant=8bit"], 2, "the option quant cannot be '8bit'"),

@@ -51,6 +51,7 @@ from batchtrans_llama.evaluation.comet import Comet
 from batchtrans_llama.evaluation.diagram import draw
 from batchtrans_llama.evaluation.examples import worst
 from batchtrans_llama.evaluation.metrics import flags_of, length_bounds, shares_of
+from batchtrans_llama.generate import MixedEngine
 from batchtrans_llama.load import Loaded, load
 from batchtrans_llama.options import assignments, parse
 from batchtrans_llama.prompt import PROMPT, encode_prompt, encode_prompts
@@ -179,8 +180,99 @@ def test_what_an_engine_gave_before_memory_ran_out_is_kept(monkeypatch: pytest.M
     monkeypatch.setattr(Asker, "stream", two_at_most)
     answers = decode_texts(tuned(), PROMPT, "en", "es", PAIRS[:6], batch_size=6)
     assert [answer.text for answer in answers] == TARGETS[:6]
-    assert len(asked[0]) == 6 and sum(map(len, asked)) == 6 + 4 + 2
+    assert [len(batch) for batch in asked] == [6, 3, 2]
     assert not set(asked[0][:2]).intersection(*asked[1:])
+
+
+@cache
+def other_adapter() -> Path:
+    """The tiny adapter with a third of its effect: another one of the same shape."""
+    from safetensors.torch import load_file, save_file
+
+    directory = tiny_model.copy_of(tiny_model.adapter(), "other adapter")
+    file = directory / "adapter_model.safetensors"
+    tensors = {name: tensor * (0.3 if "lora_B" in name else 1) for name, tensor in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    return directory
+
+
+def by(against: str, *, mixed: bool, **options: str) -> list[Output]:
+    chosen = settings_of(dtype="float32", **options)
+    systems = resolve(parse_against([against]), chosen, "en", "es", sources=[pair.source for pair in PAIRS])
+    return run_systems(systems, PAIRS, "en", "es", chosen, Progress(), mixed=mixed)
+
+
+@pytest.mark.parametrize("quant", ["none", "nf4"])
+def test_two_adapters_in_one_batch_give_what_each_gives_alone(quant: str) -> None:
+    against = f"adapter,{other_adapter()},base"
+    alone, mixed = by(against, mixed=False, quant=quant), by(against, mixed=True, quant=quant)
+    assert [output.name for output in mixed] == ["adapter", str(other_adapter()), "base"]
+    assert [h.raw for h in alone[0].hypotheses] != [h.raw for h in alone[1].hypotheses]
+    for one, other in zip(mixed, alone, strict=True):
+        for here, there in zip(one.hypotheses, other.hypotheses, strict=True):
+            assert here._replace(logprob=None) == there._replace(logprob=None)
+            assert here.logprob == pytest.approx(there.logprob, abs=1e-3)
+    assert mixed[0].described["mixed"] == ["adapter", str(other_adapter())] and "mixed" not in mixed[2].described
+    assert any("decoded together: adapter, " in note for note in mixed[1].notes)
+
+
+def test_mixed_batches_that_do_not_fit_are_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = by(f"adapter,{other_adapter()}", mixed=True)
+    sizes: list[int] = []
+    decode = MixedEngine.decode_mixed
+
+    def small(self: MixedEngine, prompts: Any, caps: Any, adapters: Any) -> Any:
+        sizes.append(len(prompts))
+        if len(prompts) > 3 or max(map(len, prompts)) == longest:
+            raise MemoryError("does not fit")
+        return decode(self, prompts, caps, adapters)
+
+    tokenizer = tuned().tokenizer
+    longest = max(len(encode_prompt(tokenizer, pair.source, "en", "es")) for pair in PAIRS)
+    monkeypatch.setattr(MixedEngine, "decode_mixed", small)
+    found = by(f"adapter,{other_adapter()}", mixed=True)
+    assert sizes[0] > 3 and 1 in sizes
+    for one, other in zip(found, expected, strict=True):
+        lost = [h for h in one.hypotheses if h.error]
+        assert [h.error for h in lost] == ["too large for the memory: does not fit"]
+        assert [h.text for h in one.hypotheses if not h.error] == [
+            there.text for here, there in zip(one.hypotheses, other.hypotheses, strict=True) if not here.error
+        ]
+
+
+def test_another_failure_of_a_mixed_batch_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(MixedEngine, "decode_mixed", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        by(f"adapter,{other_adapter()}", mixed=True)
+
+
+@pytest.mark.parametrize(
+    ("against", "options", "words"),
+    [
+        ("base,adapter", {}, "--mixed needs two adapters of one base"),
+        ("adapter,{other}", {"engine": "ct2"}, "engine=ct2 has an adapter merged into its weights"),
+    ],
+)
+def test_what_cannot_be_mixed_is_said(against: str, options: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        by(against.format(other=other_adapter()), mixed=True, **options)
+
+
+def test_an_adapter_that_peft_cannot_mix_is_refused() -> None:
+    directory = tiny_model.copy_of(other_adapter(), "dora adapter")
+    from safetensors.torch import load_file, save_file
+
+    config = json.loads((directory / "adapter_config.json").read_text())
+    (directory / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
+    tensors = load_file(directory / "adapter_model.safetensors")
+    for name in [name for name in tensors if "lora_B" in name]:
+        tensors[name.replace("lora_B.weight", "lora_magnitude_vector")] = tensors[name].abs().sum(1)
+    save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BackendError, match="is a DoRA adapter, which cannot be mixed"):
+        by(f"adapter,{directory}", mixed=True)
 
 
 def test_with_guards_an_untuned_model_is_stopped_at_the_boundary() -> None:

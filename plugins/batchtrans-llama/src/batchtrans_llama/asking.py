@@ -86,12 +86,12 @@ class Asker:
 
     def stream(self, sources: Sequence[str]) -> Iterator[tuple[int, Answer]]:
         """The same with the index of its text each, in any order, as the engine finishes them."""
-        prompts, caps = self._prompts(sources)
+        prompts, caps = self.prompts(sources)
         fitting = [index for index, cap in enumerate(caps) if cap > 0]
-        yield from ((index, self._too_long(len(prompts[index]))) for index, cap in enumerate(caps) if cap <= 0)
+        yield from ((index, self.too_long(len(prompts[index]))) for index, cap in enumerate(caps) if cap <= 0)
         for place, decoded in self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting]):
             index = fitting[place]
-            yield index, self._answer(len(prompts[index]), decoded)
+            yield index, self.answer(len(prompts[index]), decoded)
 
     def stream_constrained(
         self,
@@ -103,21 +103,21 @@ class Asker:
         """Answers that obey a constraint each, with the index of their text: so many ``hypotheses``, the likeliest
         first, or one with an error. ``batch_size`` of them are decoded together."""
         self._constrained = engine = self._constrained or ConstrainedEngine(self._reference())
-        prompts, caps = self._prompts(sources)
+        prompts, caps = self.prompts(sources)
         masks = [[number for number, mask in enumerate(MASKS) if mask in source] for source in sources]
         least = [max(1, room(constraint, held)) for constraint, held in zip(constraints, masks, strict=True)]
         fitting = [index for index, prompt in enumerate(prompts) if len(prompt) + least[index] <= self._context]
-        yield from ((index, [self._too_long(len(prompts[index]))]) for index in {*range(len(sources))} - {*fitting})
+        yield from ((index, [self.too_long(len(prompts[index]))]) for index in {*range(len(sources))} - {*fitting})
         rows = [
             ConstrainedRow(prompts[index], max(caps[index], least[index]), constraints[index], masks[index])
             for index in fitting
         ]
         for place, answers in engine.stream(rows, hypotheses, batch_size or BATCH[engine.device.type]):
             index = fitting[place]
-            yield index, [self._answer(len(prompts[index]), decoded) for decoded in answers]
+            yield index, [self.answer(len(prompts[index]), decoded) for decoded in answers]
 
-    def _prompts(self, sources: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """The prompts for texts, and how many tokens each answer may take."""
+    def prompts(self, sources: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """The prompts for texts, and how many tokens each answer may take; none, for a text that is too long."""
         prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
         caps = [
             min(self._cap.tokens(length), self._context - len(prompt))
@@ -125,7 +125,8 @@ class Asker:
         ]
         return prompts, caps
 
-    def _too_long(self, tokens: int) -> Answer:
+    def too_long(self, tokens: int) -> Answer:
+        """What is said of a prompt of so many tokens that has no room for an answer."""
         error = f"the prompt has {tokens} tokens, too many for a model that takes {self._context} with the answer"
         return Answer("", "", False, "", tokens, 0, None, None, error)
 
@@ -142,7 +143,8 @@ class Asker:
             torch.cuda.empty_cache()
         raise Overload(f"{len(prompts)} segments do not fit into memory: {message}", "Use a smaller -O max-batch.")
 
-    def _answer(self, tokens_in: int, answer: Decoded) -> Answer:
+    def answer(self, tokens_in: int, answer: Decoded) -> Answer:
+        """What a model answered to a prompt of so many tokens."""
         if answer.stop == "memory":
             error = f"a prompt of {tokens_in} tokens and its answer are too large for this machine's memory"
             return Answer("", "", False, "", tokens_in, 0, None, None, error)

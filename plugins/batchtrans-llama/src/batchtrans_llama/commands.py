@@ -31,6 +31,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("-O", "assigned", multiple=True, metavar="KEY=VALUE", help="Option of the llama backend.")
 @click.option("--columns", metavar="SOURCE,TARGET", help="Columns of a table, by name or by number from 1.")
 @click.option("--shots", metavar="FILE", help="Pairs that base-5shot may take examples from.")
+@click.option("--mixed", is_flag=True, help="Decode the adapters of one base together, in batches with rows of all.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N pairs.")
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write numbers and translations to a file.")
 @click.option("--html", "html_file", type=_FILE, metavar="FILE", help="Write a page with all of it.")
@@ -59,6 +60,7 @@ def evaluate(**given: Any) -> None:
         given["comet_cmd"],
         given["json_file"],
         given["html_file"],
+        given["mixed"],
     )
     click.get_current_context().exit(eval_command(job))
 

@@ -33,6 +33,10 @@ class HfEngine:
         yield from enumerate(self.decode(prompts, caps))
 
     def decode(self, prompts: Sequence[list[int]], caps: Sequence[int]) -> list[Decoded]:
+        return self._generate(prompts, caps)
+
+    def _generate(self, prompts: Sequence[list[int]], caps: Sequence[int], **more: Any) -> list[Decoded]:
+        """``more`` are further arguments of ``generate``."""
         import torch
 
         if not prompts:
@@ -50,6 +54,7 @@ class HfEngine:
                 generation_config=self._config(max(caps)),
                 logits_processor=_as_list("LogitsProcessorList", greedy),
                 stopping_criteria=_as_list("StoppingCriteriaList", self._stopper(caps)),
+                **more,
             )
             generated = output[:, width:].tolist()
             logprobs = greedy.logprobs()
@@ -71,6 +76,15 @@ class HfEngine:
         import torch
 
         return _RowStop(torch.tensor(caps, device=self._device), self._breaks, self._blank)
+
+
+class MixedEngine(HfEngine):
+    """The same for a model of ``load.load_mixed``, whose rows have an adapter each."""
+
+    def decode_mixed(self, prompts: Sequence[list[int]], caps: Sequence[int], adapters: Sequence[str]) -> list[Decoded]:
+        """Continuations as by :meth:`decode`, each by the adapter of that name. What the base does is computed for all
+        rows at once, what each adapter adds for its rows alone."""
+        return self._generate(prompts, caps, adapter_names=list(adapters))
 
 
 def _as_list(kind: str, item: Any) -> Any:

@@ -63,6 +63,29 @@ def load(
     return loaded
 
 
+def load_mixed(
+    base: Path, adapters: Mapping[str, Adapter], device: str = "auto", dtype: str = "auto", quant: str = "auto"
+) -> Loaded:
+    """Load a base model with several adapters beside its layers, each under a name of its own, for batches in which
+    each row has its own: ``generate.MixedEngine`` decodes them. They were trained on the same numbers.
+
+    :raises BackendError: as :func:`load`, or for adapters that peft cannot mix (DoRA).
+    """
+    (trained,) = {adapter.quantisation for adapter in adapters.values()}
+
+    def build(*form: Any) -> Any:
+        model = _base_model(*form)
+        for name, adapter in adapters.items():
+            model = _with_adapter(model, adapter, name=name)
+            if getattr(model.peft_config[name], "use_dora", False):
+                raise BackendError(f"{adapter.directory} is a DoRA adapter, which cannot be mixed with others")
+        return model
+
+    loaded = _load(base, trained, device, dtype, quant, build)
+    loaded.model.eval()
+    return loaded
+
+
 def load_to_train(
     base: Path,
     start: Adapter | None,
@@ -387,8 +410,8 @@ def _new_adapter(model: Any, lora: Mapping[str, Any]) -> Any:
     return get_peft_model(model, LoraConfig(task_type=TaskType.CAUSAL_LM, **lora))
 
 
-def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False) -> Any:
-    """The model with an adapter beside its layers.
+def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False, name: str = "default") -> Any:
+    """The model with an adapter of this name beside its layers, and with those that it has already.
 
     :raises BackendError: if the adapter has weights for layers that the base does not have, or the other way round,
         which PEFT lets pass.
@@ -399,10 +422,13 @@ def _with_adapter(model: Any, adapter: Adapter, trainable: bool = False) -> Any:
         raise missing(error) from None
     from safetensors import safe_open
 
-    model = PeftModel.from_pretrained(model, str(adapter.directory), is_trainable=trainable)
+    if isinstance(model, PeftModel):
+        model.load_adapter(str(adapter.directory), name, is_trainable=trainable)
+    else:
+        model = PeftModel.from_pretrained(model, str(adapter.directory), name, is_trainable=trainable)
     with safe_open(adapter.directory / "adapter_model.safetensors", framework="numpy") as file:
         stored = set(file.keys())
-    expected = set(get_peft_model_state_dict(model))
+    expected = set(get_peft_model_state_dict(model, adapter_name=name))
     if stored != expected:
         odd = min(stored ^ expected)
         raise BackendError(

@@ -44,21 +44,44 @@ def decode_texts(
     An engine that schedules gets all texts at once.
     """
     asker = Asker(loaded, template, source_lang, target_lang, length_cap or LengthCap(), guards=guards, engine=engine)
-    masks = mask_count(loaded.tokenizer)
-    texts = [cut(pair.source, pair.flags, source_lang) for pair in pairs]
-    asked = [(index, part.sent(masks)) for index, parts in enumerate(texts) for part in parts if not part.copied]
-    waiting = [0] * len(pairs)
-    for index, _ in asked:
-        waiting[index] += 1
-    advance(waiting.count(0))
-    answers: dict[int, Answer] = {}
-    size = len(asked) if asker.engine.schedules else batch_size or BATCH[loaded.device.type]
-    for number, answer in _answers(asker, [text for _, text in asked], size):
-        answers[number] = answer
-        waiting[asked[number][0]] -= 1
-        advance(int(waiting[asked[number][0]] == 0))
-    in_order = iter([answers[number] for number in range(len(asked))])
-    return [_joined(parts, in_order, masks, pair.flags) for parts, pair in zip(texts, pairs, strict=True)]
+    asked = Asked(pairs, source_lang, mask_count(loaded.tokenizer), advance)
+    size = len(asked.texts) if asker.engine.schedules else batch_size or BATCH[loaded.device.type]
+    for number, answer in _answers(asker, asked.texts, size):
+        asked.take(number, answer)
+    return asked.hypotheses()
+
+
+class Asked:
+    """The segments of a test set as the ``texts`` that a model is asked for, placeholders masked, and their answers as
+    hypotheses; ``advance`` is told of each segment that is through."""
+
+    def __init__(self, pairs: Sequence[Pair], source_lang: str, masks: int, advance: Advance) -> None:
+        self._pairs = pairs
+        self._masks = masks
+        self._advance = advance
+        self._parts = [cut(pair.source, pair.flags, source_lang) for pair in pairs]
+        asked = [(index, part) for index, parts in enumerate(self._parts) for part in parts if not part.copied]
+        self.texts = [part.sent(masks) for _, part in asked]
+        self._segments = [index for index, _ in asked]
+        self._waiting = [0] * len(pairs)
+        for index in self._segments:
+            self._waiting[index] += 1
+        self._answers: dict[int, Answer] = {}
+        advance(self._waiting.count(0))
+
+    def take(self, number: int, answer: Answer) -> None:
+        """The answer to the text of this number."""
+        self._answers[number] = answer
+        self._waiting[self._segments[number]] -= 1
+        self._advance(int(self._waiting[self._segments[number]] == 0))
+
+    def hypotheses(self) -> list[Hypothesis]:
+        """One for each segment, in order, when all answers are there."""
+        in_order = iter([self._answers[number] for number in range(len(self.texts))])
+        return [
+            _joined(parts, in_order, self._masks, pair.flags)
+            for parts, pair in zip(self._parts, self._pairs, strict=True)
+        ]
 
 
 def _answers(asker: Asker, texts: Sequence[str], size: int) -> Iterator[tuple[int, Answer]]:
@@ -75,7 +98,12 @@ def _answers(asker: Asker, texts: Sequence[str], size: int) -> Iterator[tuple[in
                 size = (len(batch) + 1) // 2
                 queue.extendleft(reversed(left.values()))
                 continue
-            yield batch[0], Answer("", "", False, "", 0, 0, None, None, f"too large for the memory: {overload.what}")
+            yield batch[0], too_large(overload)
+
+
+def too_large(overload: Overload) -> Answer:
+    """What is said of a text that does not fit into memory by itself."""
+    return Answer("", "", False, "", 0, 0, None, None, f"too large for the memory: {overload.what}")
 
 
 def _joined(parts: Sequence[Part], answers: Iterator[Answer], masks: int, flags: frozenset[str]) -> Hypothesis:

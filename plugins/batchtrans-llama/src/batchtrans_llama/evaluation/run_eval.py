@@ -47,6 +47,7 @@ class Job:
     comet_command: str | None = None
     json_file: Path | None = None
     html_file: Path | None = None
+    mixed: bool = False
 
 
 def eval_command(job: Job) -> int:
@@ -69,7 +70,7 @@ def eval_command(job: Job) -> int:
     pairs, systems = _limited(pairs, systems, job.limit)
     comet = Comet(job.comet_command, pairs) if job.comet_command else None
     progress = Progress()
-    outputs = run_systems(systems, pairs, job.source_lang, job.target_lang, job.settings, progress)
+    outputs = run_systems(systems, pairs, job.source_lang, job.target_lang, job.settings, progress, mixed=job.mixed)
     notes = list(dict.fromkeys(_notes(outputs)))
     for note in notes:
         click.echo(note, err=True)

@@ -22,12 +22,13 @@ from batchtrans.segmentation import unwrap
 from ..backend import loaded_fingerprint, located_fingerprint
 from ..card import Adapter
 from ..engines import start
-from ..load import Loaded
+from ..load import Loaded, load_mixed
 from ..locate import Located, locate
 from ..options import Settings
 from ..rules import Engine
 from .command import CommandFailed, run, words_of
 from .decoding import decode_texts
+from .mixed import decode_mixed
 from .output import Hypothesis, Output
 from .shots import choose_shots, few_shot_template
 
@@ -232,11 +233,14 @@ def run_systems(
     target_lang: str,
     settings: Settings,
     progress: Progress,
+    *,
+    mixed: bool = False,
 ) -> list[Output]:
     """Translate the sources of ``pairs`` by every system, in order. Models are asked without guards, by the engine that
-    the settings name; by the reference, if they name none.
+    the settings name; by the reference, if they name none. With ``mixed`` adapters of one base are decoded together.
 
     :raises BackendError: where a model cannot be loaded or a command fails.
+    :raises UsageError: where nothing can be ``mixed``.
     """
     outputs: dict[str, Output] = {}
     for system in systems:
@@ -245,6 +249,10 @@ def run_systems(
         elif isinstance(system, CommandSystem):
             outputs[system.name] = _from_command(system, pairs, source_lang)
     models = [system for system in systems if isinstance(system, ModelSystem)]
+    if mixed:
+        together = _to_mix(models, settings)
+        outputs |= _from_mixed(together, pairs, source_lang, target_lang, settings, progress)
+        models = [system for system in models if system not in together]
     while models:
         base, adapter = _weights(models[0])
         together = [system for system in models if _weights(system) == (base, adapter)]
@@ -303,6 +311,67 @@ def _from_model(
         "shots": [list(shot) for shot in system.shots],
     }
     return Output(system.name, hypotheses, seconds, described, (*system.found.notes, *loaded.notes, *engine.notes))
+
+
+def _to_mix(models: Sequence[ModelSystem], settings: Settings) -> list[ModelSystem]:
+    """The systems whose adapters stand beside one base, with the numbers that the first of them was trained on.
+
+    :raises UsageError: where there are not two, or an engine is asked for that cannot decode them together.
+    """
+    if settings.engine not in ("auto", "hf"):
+        raise UsageError(f"engine={settings.engine} has an adapter merged into its weights", "Leave --mixed or -O out.")
+    adapted = [system for system in models if system.found.adapter is not None]
+
+    def form(system: ModelSystem) -> tuple[Path, str]:
+        return system.found.base, system.found.adapter.quantisation if system.found.adapter else ""
+
+    together = [system for system in adapted if form(system) == form(adapted[0])]
+    if len(together) < 2:
+        raise UsageError("--mixed needs two adapters of one base", "Name their directories with --against.")
+    return together
+
+
+def _from_mixed(
+    systems: Sequence[ModelSystem],
+    pairs: Sequence[Pair],
+    source_lang: str,
+    target_lang: str,
+    settings: Settings,
+    progress: Progress,
+) -> dict[str, Output]:
+    """The outputs of some systems that differ in their adapters; each gets an equal part of the time."""
+    names = {f"adapter{number}": system for number, system in enumerate(systems)}
+    adapters = {name: system.found.adapter for name, system in names.items() if system.found.adapter is not None}
+    loaded = load_mixed(systems[0].found.base, adapters, settings.device, settings.dtype, settings.quant)
+    progress.begin("mixed", len(systems) * len(pairs))
+    began = time.monotonic()
+    try:
+        found = decode_mixed(
+            loaded,
+            {name: system.found.template for name, system in names.items()},
+            source_lang,
+            target_lang,
+            pairs,
+            batch_size=settings.max_batch,
+            length_cap=settings.length_cap,
+            advance=progress.advance,
+        )
+    finally:
+        progress.end()
+    seconds = time.monotonic() - began
+    note = f"decoded together: {', '.join(system.name for system in systems)}, in {seconds:.1f} s"
+    outputs = {}
+    for name, system in names.items():
+        described = {
+            **located_fingerprint(system.found, settings),
+            **loaded_fingerprint(loaded),
+            "mixed": [other.name for other in systems],
+            "shots": [],
+        }
+        notes = (*system.found.notes, *loaded.notes, note)
+        outputs[system.name] = Output(system.name, found[name], seconds / len(systems), described, notes)
+    _free(loaded)
+    return outputs
 
 
 def _free(loaded: Loaded) -> None:
