@@ -687,9 +687,9 @@ def test_scores_are_those_of_sacrebleu_and_so_are_intervals_and_p_values() -> No
 
     sets = [noisy(0.2, 1), noisy(0.24, 2), [f"{text}\nEnglish: more of it" for text in noisy(0.2, 1)]]
     scored, signatures = score(sets, references(), "es")
-    metrics = {"BLEU": BLEU(), "chrF2++": CHRF(word_order=2), "TER": TER()}
+    metrics = {"BLEU": BLEU(), "chrF2": CHRF(), "chrF2++": CHRF(word_order=2), "TER": TER()}
     theirs, results = PairedTest(list(zip("abc", sets, strict=True)), metrics, [references()], "bs")()
-    for name, ours in (("BLEU", "BLEU"), ("chrF2++", "chrF++"), ("TER", "TER")):
+    for name, ours in (("BLEU", "BLEU"), ("chrF2", "chrF"), ("chrF2++", "chrF++"), ("TER", "TER")):
         assert signatures[ours] == str(theirs[name])
         for number, result in enumerate(results[name]):
             interval = scored[number].interval(ours)
@@ -732,7 +732,7 @@ def test_a_difference_has_the_sign_of_the_other_system_less_the_first() -> None:
         forth, back = up.difference("high", metric), down.difference("low", metric)
         assert forth.delta == -back.delta and forth.delta * sign > 0
         assert forth.p == back.p < 0.05
-    assert up.of("high").trimmed.chrf.low < up.of("high").trimmed.chrf.score < up.of("high").trimmed.chrf.high
+    assert up.of("high").trimmed.chrf_words.low < up.of("high").trimmed.chrf_words.score < up.of("high").trimmed.chrf_words.high
 
 
 @pytest.mark.parametrize("language", ["zh", "ja", "zh-TW", "th"])
@@ -744,7 +744,7 @@ def test_languages_without_spaces_are_not_taken_for_one_word(language: str) -> N
 
 def test_one_segment_and_empty_texts_can_be_scored() -> None:
     comparison = compare([Pair("A house", "Una casa")], [written([""]), written(["Una casa"], "b")], "en", "es")
-    assert comparison.of("system").trimmed.bleu.score == 0 and comparison.of("b").trimmed.chrf.score == pytest.approx(
+    assert comparison.of("system").trimmed.bleu.score == 0 and comparison.of("b").trimmed.chrf_words.score == pytest.approx(
         100
     )
 
@@ -756,7 +756,7 @@ def test_the_untuned_model_runs_on_in_every_text_and_the_tuned_one_in_none() -> 
     base, adapter = compared().of("base"), compared().of("adapter")
     assert (base.shares["stop_eos"], base.shares["hit_cap"], base.shares["over_generated"]) == (0, 1, 1)
     assert (adapter.shares["stop_eos"], adapter.shares["hit_cap"], adapter.shares["over_generated"]) == (1, 0, 0)
-    assert base.raw.chrf.score < base.trimmed.chrf.score - 20 and base.raw_length > 2 * base.length
+    assert base.raw.chrf_words.score < base.trimmed.chrf_words.score - 20 and base.raw_length > 2 * base.length
     assert adapter.raw == adapter.trimmed and adapter.raw_length == adapter.length
     assert base.shares["placeholders"] == adapter.shares["placeholders"] == 1
     assert base.logprob is not None and base.logprob < 0 and base.speed and base.speed > 0
@@ -769,12 +769,12 @@ def test_the_table_has_a_line_for_each_system_and_for_raw_texts_that_score_other
     )
     names = [re.split(r"  +", line)[0] for line in lines[2:8]]
     assert names == ["system", "base", "base (raw)", "base-2shot", "base-2shot (raw)", "adapter"]
-    columns = "system BLEU chrF++ TER COMET stop overgen cap repeat copy empty lang phold nums len seg/s"
+    columns = "system BLEU chrF chrF++ TER COMET stop overgen cap repeat copy empty lang phold nums len seg/s"
     assert " ".join(lines[2].split()) == columns
     assert "adapter against base: chrF++ +0.00 (p=1.000), BLEU +0.00 (p=1.000), TER +0.00 (p=1.000)" in lines
     assert "p-values: paired bootstrap, 1000 resamples, seed 12345" in lines
     assert "COMET n/a: no --comet-cmd" in lines
-    assert sum("version:" in line for line in lines) == 3
+    assert sum("version:" in line for line in lines) == 4
 
 
 def test_a_comparison_of_one_system_has_no_p_values() -> None:
@@ -797,9 +797,9 @@ def test_the_numbers_are_json_and_name_what_made_them() -> None:
     }  # fmt: skip
     assert values["segments"] == 8 and values["overlap"] == {"exact": 0, "near": 3}
     assert [system["name"] for system in values["systems"]] == ["base", "base-2shot", "adapter"]
-    assert set(values["systems"][0]["trimmed"]) == {"BLEU", "chrF++", "TER"}
+    assert set(values["systems"][0]["trimmed"]) == {"BLEU", "chrF", "chrF++", "TER"}
     assert set(values["systems"][0]["trimmed"]["BLEU"]) == {"score", "low", "high"}
-    assert values["differences"][0]["to"] == "base" and len(values["differences"]) == 6
+    assert values["differences"][0]["to"] == "base" and len(values["differences"]) == 8
     assert {"python", "sacrebleu", "torch", "transformers"} <= set(values["versions"])
 
 

@@ -1,4 +1,4 @@
-"""Put base, adapter and scores into the package, with the size and the hash of every file."""
+"""Put base, adapter, scores and calibration into the package, with the size and the hash of every file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("base", type=Path, help="directory of quantise.py")
     parser.add_argument("adapter", type=Path, help="directory of adapter.py")
     parser.add_argument("scores", type=Path, help="scores.json of evaluate.py")
+    parser.add_argument("--calibration", type=Path, help="file of batchtrans calibrate")
     parser.add_argument("-o", "--output", type=Path, required=True, help="model directory of the package")
     args = parser.parse_args()
 
@@ -28,6 +29,8 @@ def main() -> None:
     measured = json.loads(args.scores.read_text(encoding="utf-8"))
     card["scores"] = {name: measured[name] for name in ("sets", "stop", "device", "dtype")}
     card_path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if args.calibration:
+        shutil.copy(args.calibration, args.output / "adapter" / "calibration.json")
 
     files = {}
     for path in sorted(args.output.glob("*/*")):

@@ -51,7 +51,7 @@ def score(
     samples: int = SAMPLES,
     advance: Advance = lambda count: None,
 ) -> tuple[list[Scored], dict[str, str]]:
-    """BLEU, chrF++ and TER of several sets of texts for the same references, and sacrebleu's signatures by metric.
+    """BLEU, chrF, chrF++ and TER of several sets of texts for the same references, and sacrebleu's signatures by metric.
 
     Most of the time goes into TER: seconds for a thousand sentences, more where texts run on.
     """
@@ -86,7 +86,7 @@ def _metrics(target_lang: str) -> dict[str, Any]:
 
     language = target_lang.replace("_", "-").split("-")[0].lower()
     bleu = BLEU(tokenize=_TOKENIZERS.get(language, "13a"), force=True)
-    return {"BLEU": bleu, "chrF++": CHRF(word_order=2), "TER": TER()}
+    return {"BLEU": bleu, "chrF": CHRF(), "chrF++": CHRF(word_order=2), "TER": TER()}
 
 
 def _resampled(statistics: Any, samples: int) -> Any:

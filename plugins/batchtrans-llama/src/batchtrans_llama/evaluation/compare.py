@@ -18,7 +18,7 @@ from .output import Advance, Hypothesis, Output
 if TYPE_CHECKING:
     from ..data.read import Pair
 
-METRICS = ("BLEU", "chrF++", "TER")
+METRICS = ("BLEU", "chrF", "chrF++", "TER")
 #: What decides the numbers.
 PACKAGES = (
     "batchtrans", "batchtrans-llama", "sacrebleu", "torch", "transformers", "tokenizers", "peft", "bitsandbytes",
@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 class Difference(NamedTuple):
-    """How much more ``system`` scores than the first system in ``metric`` (``BLEU``, ``chrF++``, ``TER``), and ``p`` by
+    """How much more ``system`` scores than the first system in ``metric`` (one of ``METRICS``), and ``p`` by
     paired bootstrap, see :meth:`.bootstrap.Scored.p_value`."""
 
     system: str

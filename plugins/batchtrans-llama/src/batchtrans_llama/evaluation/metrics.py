@@ -38,6 +38,7 @@ class Quality(NamedTuple):
 
     bleu: Interval
     chrf: Interval
+    chrf_words: Interval
     ter: Interval
 
 

@@ -44,7 +44,8 @@ def _number(value: float | None, digits: int) -> str:
 COLUMNS = (
     Column("system", lambda s: s.name, lambda s: f"{s.name} (raw)", "what translated; raw: all that a model wrote"),
     _quality("BLEU", "bleu", "BLEU of the set, and half the width of its 95 % interval"),
-    _quality("chrF++", "chrf", "chrF with words, likewise"),
+    _quality("chrF", "chrf", "chrF, likewise"),
+    _quality("chrF++", "chrf_words", "chrF with words, likewise"),
     _quality("TER", "ter", "edits per 100 words of the references, likewise; less is better"),
     Column("COMET", lambda s: "n/a" if s.comet is None else f"{s.comet:.4f}", None, "what --comet-cmd says"),
     _share("stop", "stop_eos", "texts that the model ended by itself, with EOS"),

@@ -63,7 +63,7 @@ def judge(comparison: Comparison, new: str, rivals: Sequence[str], incumbent: st
 def _better(comparison: Comparison, new: str, rival: str) -> tuple[bool, str]:
     found = comparison.difference(rival, METRIC)
     gain = -found.delta
-    ours, theirs = comparison.of(new).trimmed.chrf.score, comparison.of(rival).trimmed.chrf.score
+    ours, theirs = comparison.of(new).trimmed.chrf_words.score, comparison.of(rival).trimmed.chrf_words.score
     passed = gain > 0 and found.p < SIGNIFICANCE
     return passed, f"{METRIC} {ours:.1f} against {theirs:.1f} of {rival}: {gain:+.1f}, p = {found.p:.3f}"
 
