@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from batchtrans import BackendError, plugins, protect
+from batchtrans.calibration import load_calibration
 from batchtrans_en_es import model_directory
 from batchtrans_llama.fingerprint import fingerprint
 from batchtrans_llama.prompt import MASKS, PROMPT, encode_prompts, prompt_hash
@@ -89,6 +90,15 @@ def test_the_card_records_what_must_hold_of_stopping() -> None:
     assert stop["tuned"]["segments"] == stop["untuned"]["segments"] == 500
     assert stop["tuned"]["stops_by_eos"] >= 0.99
     assert stop["untuned"]["stops_by_eos"] < 0.01
+
+
+def test_the_model_says_how_sure_it_is_as_well_as_it_must() -> None:
+    calibration = load_calibration(MODEL / "adapter" / "calibration.json")
+    assert calibration is not None and calibration.threshold(0.3) is not None and calibration.threshold(0.02) is None
+    report = json.loads((MODEL / "adapter" / "calibration.json").read_text(encoding="utf-8"))["report"]
+    assert report["test"]["ece"] < 0.05 and report["test"]["auroc"] >= 0.70 and report["test"]["segments"] > 2000
+    bounds = {each["bound"]: each for each in report["test"]["bounds"]}
+    assert bounds[0.3]["errors"] <= 0.3 and bounds[0.3]["coverage"] >= 0.1
 
 
 def test_every_source_of_the_training_data_is_attributed() -> None:

@@ -732,7 +732,11 @@ def test_a_difference_has_the_sign_of_the_other_system_less_the_first() -> None:
         forth, back = up.difference("high", metric), down.difference("low", metric)
         assert forth.delta == -back.delta and forth.delta * sign > 0
         assert forth.p == back.p < 0.05
-    assert up.of("high").trimmed.chrf_words.low < up.of("high").trimmed.chrf_words.score < up.of("high").trimmed.chrf_words.high
+    assert (
+        up.of("high").trimmed.chrf_words.low
+        < up.of("high").trimmed.chrf_words.score
+        < up.of("high").trimmed.chrf_words.high
+    )
 
 
 @pytest.mark.parametrize("language", ["zh", "ja", "zh-TW", "th"])
@@ -744,9 +748,9 @@ def test_languages_without_spaces_are_not_taken_for_one_word(language: str) -> N
 
 def test_one_segment_and_empty_texts_can_be_scored() -> None:
     comparison = compare([Pair("A house", "Una casa")], [written([""]), written(["Una casa"], "b")], "en", "es")
-    assert comparison.of("system").trimmed.bleu.score == 0 and comparison.of("b").trimmed.chrf_words.score == pytest.approx(
-        100
-    )
+    assert comparison.of("system").trimmed.bleu.score == 0 and comparison.of(
+        "b"
+    ).trimmed.chrf_words.score == pytest.approx(100)
 
 
 # Comparison and table

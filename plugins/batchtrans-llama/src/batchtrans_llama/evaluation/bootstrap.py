@@ -51,7 +51,7 @@ def score(
     samples: int = SAMPLES,
     advance: Advance = lambda count: None,
 ) -> tuple[list[Scored], dict[str, str]]:
-    """BLEU, chrF, chrF++ and TER of several sets of texts for the same references, and sacrebleu's signatures by metric.
+    """BLEU, chrF, chrF++ and TER of several sets of texts for the same references, and sacrebleu's signatures.
 
     Most of the time goes into TER: seconds for a thousand sentences, more where texts run on.
     """
