@@ -48,7 +48,7 @@ def write(path: Path, *groups: list[AlignmentRecord]) -> None:
     log = AlignmentLog(path)
     log.append(HEADER)
     for records in groups:
-        log.write_group(records)
+        log.write_groups([records])
     log.sync()
     log.close()
 
@@ -71,7 +71,7 @@ def test_any_torn_tail_loses_only_its_own_segment(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         log = AlignmentLog(path)
         assert log.history.torn == length - log.history.length > 0
-        log.write_group(group("c"))
+        log.write_groups([group("c")])
         log.sync()
         log.close()
         (run,) = read_history(path).runs

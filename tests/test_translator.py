@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from batchtrans import (
@@ -24,7 +25,7 @@ from batchtrans import (
 from batchtrans.forms import form_sources
 from batchtrans.marking import Marking
 from batchtrans.memory import Known, Memory
-from batchtrans.translator import Decision, Translator, decision_from_records
+from batchtrans.translator import Decision, Translator, decision_from_values
 
 M0, M1 = chr(MASK_BASE), chr(MASK_BASE + 1)
 Answer = Callable[[Request], str | Result]
@@ -80,7 +81,8 @@ def decide(
     backend = Scripted(answer, masks)
     translator = Translator(Catalogue(), backend, memory or Memory(), **options)
     (decision,) = [decision for decisions in translator.decide([asked]) for decision in decisions]
-    assert decision_from_records(asked, list(decision.records)) == decision
+    logged = [orjson.loads(record.to_json()) for record in decision.records]
+    assert decision_from_values(asked, logged)._replace(records=decision.records) == decision
     return decision, backend
 
 

@@ -69,9 +69,13 @@ class AlignmentRecord(NamedTuple):
     def to_json(self) -> bytes:
         """One line of the log, without its line feed."""
         values: dict[str, Any] = {"type": "record"}
-        for name, value, default in zip(self._fields, self, _DEFAULTS, strict=True):
-            if value != default:
+        for name, value, default in zip(_PLACE, self, _DEFAULTS, strict=False):
+            if value is not default and value != default:
                 values[name] = value
+        if (answer := self[_HALF:]) != _NO_ANSWER:
+            for name, value, default in zip(_ANSWER, answer, _NO_ANSWER, strict=True):
+                if value != default:
+                    values[name] = value
         return orjson.dumps(values)
 
     @classmethod
@@ -79,13 +83,17 @@ class AlignmentRecord(NamedTuple):
         """The record of one parsed line; keys of later schemas are ignored."""
         known: dict[str, Any] = {}
         for name, value in values.items():
-            if name in cls._fields:
+            if name in _NAMES:
                 known[name] = tuple(value) if isinstance(value, list) else value
         return cls(**known)
 
 
+_NAMES = frozenset(AlignmentRecord._fields)
 #: One for each field; a required one has ``None``, which none of its values equals.
-_DEFAULTS = tuple(AlignmentRecord._field_defaults.get(name) for name in AlignmentRecord._fields)
+_DEFAULTS = tuple(map(AlignmentRecord._field_defaults.get, AlignmentRecord._fields))
+#: The fields up to here say what a segment is, and those from here on what a backend answered, if one was asked.
+_HALF = AlignmentRecord._fields.index("tries")
+_PLACE, _ANSWER, _NO_ANSWER = AlignmentRecord._fields[:_HALF], AlignmentRecord._fields[_HALF:], _DEFAULTS[_HALF:]
 
 
 @dataclass(slots=True)
@@ -192,13 +200,21 @@ def _require_run(history: History, path: Path) -> Run:
 
 def _closes_group(values: Mapping[str, Any]) -> bool:
     """Whether this record is the last part of the last form of its segment."""
+    if "parts" not in values and "forms" not in values:
+        return True
     last_part = values.get("part", 0) == values.get("parts", 1) - 1
     return bool(last_part and (values.get("form") or 0) == values.get("forms", 1) - 1)
 
 
 def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
     """The groups of records of one run, each the parts of all forms of one segment, in the order of the log."""
-    group: list[AlignmentRecord] = []
+    for group in read_values(path, run):
+        yield [AlignmentRecord.from_json(values) for values in group]
+
+
+def read_values(path: Path, run: Run) -> Iterator[list[dict[str, Any]]]:
+    """The same as the lines have it, without the fields that equal their default."""
+    group: list[dict[str, Any]] = []
     with path.open("rb") as file:
         file.seek(run.start)
         left = run.stop - run.start
@@ -206,9 +222,9 @@ def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
             line = file.readline()
             left -= len(line)
             values = orjson.loads(line)
-            if values.get("type") != "record":
+            if values["type"] != "record":
                 continue
-            group.append(AlignmentRecord.from_json(values))
+            group.append(values)
             if _closes_group(values):
                 yield group
                 group = []
@@ -252,9 +268,9 @@ class AlignmentLog:
         """A run or end line."""
         self._file.write(orjson.dumps(values) + b"\n")
 
-    def write_group(self, records: Iterable[AlignmentRecord]) -> None:
-        """All records of one segment, in order of form and part."""
-        self._file.write(b"".join(record.to_json() + b"\n" for record in records))
+    def write_groups(self, groups: Iterable[Iterable[AlignmentRecord]]) -> None:
+        """All records of some segments, each in order of form and part."""
+        self._file.write(b"".join([record.to_json() + b"\n" for group in groups for record in group]))
 
     def sync(self) -> None:
         """Bring everything appended so far to the disk."""

@@ -5,56 +5,76 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .alignment import AlignmentRecord
 from .errors import VerifyError
-from .translator import Decision, decision_from_records
+from .translator import Decision, decision_from_values
 from .types import Document, Edit, Format, OpenOptions, Segment, State
 
+#: So many bytes are written, and hashed, at a time.
+_BATCH = 1 << 17
 
-def merge(document: Document, groups: Iterator[list[AlignmentRecord]]) -> Iterator[bytes | Decision]:
-    """The pieces of a document, each segment with its decision from the log.
+
+def merge(
+    document: Document, groups: Iterator[list[dict[str, Any]]], *, records: bool = False
+) -> Iterator[bytes | Decision]:
+    """The pieces of a document, each segment with its decision from the log, if asked for with its ``records``.
 
     The log holds the groups of a window in the order in which batches came back, so a group may be read ahead of
     its turn; what is held is bounded by two windows, or five with a backend in the background.
 
     :raises VerifyError: if the log lacks a segment.
     """
-    ahead: dict[str, list[AlignmentRecord]] = {}
+    ahead: dict[str, list[dict[str, Any]]] = {}
     for piece in document.pieces():
         if isinstance(piece, bytes):
             yield piece
             continue
-        while piece.id not in ahead:
+        found = ahead.pop(piece.id, None) if ahead else None
+        while found is None:
             group = next(groups, None)
             if group is None:
                 raise VerifyError(
                     f"the log has no record of the segment at line {piece.location.line} of {document.path}",
                     "Run again with --fresh to start a new log.",
                 )
-            ahead[group[0].segment] = group
-        yield decision_from_records(piece, ahead.pop(piece.id))
+            if group[0]["segment"] == piece.id:
+                found = group
+            else:
+                ahead[group[0]["segment"]] = group
+        decision = decision_from_values(piece, found)
+        yield decision._replace(records=tuple(map(AlignmentRecord.from_json, found))) if records else decision
 
 
 class _Digest:
-    """A fingerprint of all that must not change (bytes outside slots, ids) and all that must be there (targets)."""
+    """A fingerprint of all that must not change (bytes outside slots, ids) and all that must be there (targets).
+
+    It is kept of many pieces at a time: ``kept`` and ``texts`` take them until :meth:`add`.
+    """
 
     def __init__(self) -> None:
+        self.kept: list[bytes] = []
+        self.texts: list[str] = []
         self._bytes = hashlib.blake2b()
         self._segments = hashlib.blake2b()
 
-    def literal(self, data: bytes) -> None:
-        self._bytes.update(data)
-
     def segment(self, segment: Segment, target: tuple[str, ...]) -> None:
-        self._bytes.update(segment.skeleton())
-        texts = list(target)
-        while texts and not texts[-1]:  # an untranslated plural entry may have any number of empty forms
-            texts.pop()
-        self._segments.update("\0".join((segment.id, *texts, "")).encode("utf-8", "surrogatepass"))
+        self.kept.append(segment.skeleton())
+        while target and not target[-1]:  # an untranslated plural entry may have any number of empty forms
+            target = target[:-1]
+        self.texts += (segment.id, *target)
+        self.texts.append("")
+
+    def add(self) -> None:
+        """Take what has been gathered."""
+        self._bytes.update(b"".join(self.kept))
+        self._segments.update("\0".join((*self.texts, "")).encode("utf-8", "surrogatepass"))
+        self.kept.clear()
+        self.texts.clear()
 
     def parts(self) -> tuple[bytes, bytes]:
+        self.add()
         return self._bytes.digest(), self._segments.digest()
 
 
@@ -75,6 +95,9 @@ class Edits:
     def literal(self, data: bytes) -> bytes:
         """The literal ``data`` with the edits that fall into it; an edit may span several literals."""
         start, end = self.position, self.position + len(data)
+        if not self._waiting:
+            self.position = end
+            return data
         out: list[bytes] = []
         cursor = start
         while self._waiting and self._waiting[0].start < end:
@@ -115,31 +138,43 @@ def splice(
     otherwise they are rendered with ``State.SKIP`` so that a format can complete its structure.
     """
     digest, sha256, editing = _Digest(), hashlib.sha256(), Edits(edits)
+    out: list[bytes] = []
+    size = 0
 
-    def emit(data: bytes) -> None:
+    def hand_on() -> None:
+        data = b"".join(out)
         file.write(data)
         sha256.update(data)
+        digest.add()
+        out.clear()
 
     for piece in pieces:
         if isinstance(piece, bytes):
             data = editing.literal(piece)
-            digest.literal(data)
-            emit(data)
-            continue
-        segment = piece.segment
-        inserted = editing.before_segment()
-        digest.literal(inserted)
-        digest.segment(segment, piece.target)
-        if piece.written:
-            data = document.render(segment, piece.target, piece.state)
+            digest.kept.append(data)
         else:
-            data = document.render(segment, segment.target, State.SKIP) if changed else segment.raw
-        emit(inserted + data)
-        editing.pass_over(len(segment.raw))
+            inserted = editing.before_segment()
+            digest.kept.append(inserted)
+            digest.segment(piece.segment, piece.target)
+            data = inserted + _rendered(document, piece, changed)
+            editing.pass_over(len(piece.segment.raw))
+        out.append(data)
+        size += len(data)
+        if size > _BATCH:
+            hand_on()
+            size = 0
     rest = editing.rest()
-    digest.literal(rest)
-    emit(rest)
+    digest.kept.append(rest)
+    out.append(rest)
+    hand_on()
     return sha256.hexdigest(), digest.parts()
+
+
+def _rendered(document: Document, decision: Decision, changed: bool) -> bytes:
+    segment = decision.segment
+    if decision.written:
+        return document.render(segment, decision.target, decision.state)
+    return document.render(segment, segment.target, State.SKIP) if changed else segment.raw
 
 
 def verify(opener: Format, path: Path, options: OpenOptions, expected: tuple[bytes, bytes]) -> None:
@@ -147,12 +182,17 @@ def verify(opener: Format, path: Path, options: OpenOptions, expected: tuple[byt
 
     :raises VerifyError: if it is not what was meant to be written.
     """
-    digest = _Digest()
+    digest, size = _Digest(), 0
     for piece in opener.open(path, options).pieces():
         if isinstance(piece, bytes):
-            digest.literal(piece)
+            digest.kept.append(piece)
+            size += len(piece)
         else:
             digest.segment(piece, piece.target)
+            size += len(piece.raw)
+        if size > _BATCH:
+            digest.add()
+            size = 0
     bytes_found, segments_found = digest.parts()
     if segments_found != expected[1]:
         what = "the translations read back from the output are not those that were written"

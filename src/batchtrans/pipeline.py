@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from . import __version__
-from .alignment import SCHEMA, AlignmentLog, AlignmentRecord, Run, read_groups, read_history
+from .alignment import SCHEMA, AlignmentLog, Run, read_history, read_values
 from .checks import Check
 from .errors import BatchtransError, UsageError
 from .glossary import Glossary
@@ -37,6 +37,8 @@ WINDOW_BYTES = 4 << 20
 #: Windows this many times as large go to a backend in the background: such a one keeps a device full, which it is not
 #: at the end of a window.
 BACKGROUND_WINDOWS = 2
+#: A segment's status is the first of these that one of its records has.
+_STATUSES = ("failed", "fuzzy", "repaired", "ok", "skipped")
 #: How many untranslated segments an outcome names; the log has all of them.
 NAMED_PROBLEMS = 10
 
@@ -107,19 +109,20 @@ class Outcome:
     up_to_date: bool = False
 
     def add(self, decision: Decision) -> None:
-        records = decision.records
-        statuses = {record.status for record in records}
-        status = next(name for name in ("failed", "fuzzy", "repaired", "ok", "skipped") if name in statuses)
-        self.counts["segments"] += 1
-        self.counts[status] += 1
+        records, counts = decision.records, self.counts
+        statuses = [record.status for record in records]
+        status = statuses[0] if len(statuses) == 1 else min(statuses, key=_STATUSES.index)
+        counts["segments"] += 1
+        counts[status] += 1
         if decision.written:
-            self.counts[f"from {records[0].origin}"] += 1
-            if any("glossary" in record.checks for record in records):
+            counts[f"from {records[0].origin}"] += 1
+            if any(["glossary" in record.checks for record in records]):
                 self.off_glossary += 1
                 if len(self.lines_off) < NAMED_PROBLEMS:
                     self.lines_off.append(decision.segment.location.line)
-            if rung := max((record.rung for record in records), key=RUNGS.index):
-                self.counts[f"by {rung}"] += 1
+            rungs = [record.rung for record in records]
+            if any(rungs):
+                counts[f"by {max(rungs, key=RUNGS.index)}"] += 1
         elif status == "failed":
             self.reasons.update(code for record in records for code in record.checks)
             if len(self.problems) < NAMED_PROBLEMS:
@@ -185,9 +188,9 @@ class _Journal:
     resumed: bool = False
     complete: bool = False
 
-    def groups(self) -> Iterator[list[AlignmentRecord]]:
+    def groups(self) -> Iterator[list[dict[str, Any]]]:
         """The decisions of this run so far."""
-        return read_groups(self.log.path, Run(self.run.header, self.run.start, self.log.position()))
+        return read_values(self.log.path, Run(self.run.header, self.run.start, self.log.position()))
 
 
 def _open_journal(log: AlignmentLog, header: dict[str, Any]) -> _Journal:
@@ -207,13 +210,14 @@ def _open_journal(log: AlignmentLog, header: dict[str, Any]) -> _Journal:
 def windows(pieces: Iterable[Piece], times: int = 1) -> Iterator[list[Segment]]:
     """The segments of a document in windows bounded by number and by bytes, or so many ``times`` as large."""
     window: list[Segment] = []
-    size = 0
+    size, longest, largest = 0, times * WINDOW_SEGMENTS, times * WINDOW_BYTES
     for piece in pieces:
         if isinstance(piece, bytes):
             continue
         window.append(piece)
-        size += len(piece.raw) + sum(map(len, piece.source))
-        if len(window) >= times * WINDOW_SEGMENTS or size >= times * WINDOW_BYTES:
+        source = piece.source
+        size += len(piece.raw) + (len(source[0]) if len(source) == 1 else sum(map(len, source)))
+        if size >= largest or len(window) >= longest:
             yield window
             window, size = [], 0
     if window:
@@ -232,12 +236,9 @@ def survey(job: Job, opener: Format, settings: Settings) -> Survey:
 
     :raises BatchtransError: if the document is refused.
     """
-    segments = selected = 0
-    for piece in opener.open(job.source, settings.open_options()).pieces():
-        if isinstance(piece, Segment):
-            segments += 1
-            selected += piece.state in REDO[settings.redo]
-    return Survey(segments, selected)
+    document = opener.open(job.source, settings.open_options())
+    found = Counter(document.states())
+    return Survey(sum(found.values()), sum(found[state] for state in REDO[settings.redo]))
 
 
 def run_job(
@@ -315,8 +316,8 @@ def recall(
         return True
     memory.learn(units_of_runs(job.log, same[:-1]), "memory")
     memory.learn(units_of_runs(job.log, [last]), "duplicate")
-    for group in read_groups(job.log, last):
-        memory.settle(group[0].segment)
+    for group in read_values(job.log, last):
+        memory.settle(group[0]["segment"])
     return False
 
 
@@ -433,7 +434,7 @@ def _remember(memory: Memory, settings: Settings, journal: _Journal, header: dic
     if journal.resumed:
         memory.learn(units_of_runs(journal.log.path, [journal.run]), "duplicate")
         for group in journal.groups():
-            memory.settle(group[0].segment)
+            memory.settle(group[0]["segment"])
 
 
 def _translate(
@@ -457,8 +458,8 @@ def _translate(
     changed = False
     with closing(translator.decide_all(undecided())) as decided:
         for decisions in decided:
+            journal.log.write_groups(decision.records for decision in decisions)
             for decision in decisions:
-                journal.log.write_group(decision.records)
                 changed = changed or decision.changed
                 outcome.add(decision)
             journal.log.sync()
@@ -472,7 +473,7 @@ def _recount(document: Document, journal: _Journal, outcome: Outcome) -> bool:
     outcome.problems.clear()
     outcome.reasons.clear()
     changed = False
-    for piece in merge(document, journal.groups()):
+    for piece in merge(document, journal.groups(), records=True):
         if not isinstance(piece, bytes):
             outcome.add(piece)
             changed = changed or piece.changed

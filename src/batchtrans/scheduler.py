@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from time import monotonic
 
 from .errors import BackendError, Overload
@@ -80,16 +81,12 @@ class Scheduler:
         """Batches within the backend's bounds; the requests come longest first."""
         size = min(self.backend.batch_size, self._size or self.backend.batch_size)
         batches: list[list[Request]] = []
-        for request in requests:
-            batch = batches[-1] if batches else None
-            if (
-                batch is None
-                or len(batch) >= size
-                or len(batch[0].source) * (len(batch) + 1) > self.backend.batch_chars
-            ):
-                batches.append([request])
-            else:
-                batch.append(request)
+        first = 0
+        while first < len(requests):
+            longest = len(requests[first].source)
+            count = min(size, self.backend.batch_chars // longest) if longest else size
+            batches.append(list(requests[first : first + max(1, count)]))
+            first += len(batches[-1])
         return batches
 
     def _ask(self, group: list[Request], waiting: dict[int, Request]) -> Iterator[list[Result]]:
@@ -97,13 +94,14 @@ class Scheduler:
         is left there is to be sent again in smaller batches (after an overload, with ``_size`` halved for good; after
         any other failure, to find the one request that causes it)."""
         answers: list[Result] = []
+        portion = self.backend.portion
         error = "the backend gave no result"
         try:
             for result in self.backend.translate(group):
                 if waiting.pop(result.id, None) is None:
                     raise BackendError(f"the backend answered request {result.id}, which was not asked or is answered")
                 answers.append(_as_text(result))
-                if self.backend.portion and len(answers) >= self.backend.portion:
+                if portion and len(answers) >= portion:
                     yield answers
                     answers = []
         except Overload as overload:
@@ -124,21 +122,21 @@ class Scheduler:
 
     def _batch(self, answers: list[Result], followers: dict[int, list[int]], ms: float) -> Batch:
         results, duplicates = list(answers), {}
-        for answer in answers:
+        for answer in answers if followers else ():
             for follower in followers.get(answer.id, ()):
                 results.append(answer._replace(id=follower))
                 duplicates[follower] = answer.id
-        results.sort(key=lambda result: result.id)
+        results.sort(key=itemgetter(0))  # the id
         return Batch(self.batches, results, duplicates, ms)
 
 
 def _as_text(result: Result) -> Result:
     """An answer that can be written to a file: without the hypotheses that cannot, or an error."""
-    if not (_is_text(result.target) and _is_text(result.raw or "")):
+    if not (_is_text(result.target) and (result.raw is None or _is_text(result.raw))):
         return Result(result.id, "", error="the backend's answer is no valid text")
     return result._replace(others=tuple(filter(_is_text, result.others))) if result.others else result
 
 
 def _is_text(text: object) -> bool:
     """Whether this is a string without lone surrogates."""
-    return isinstance(text, str) and text.encode("utf-8", "replace").decode() == text
+    return isinstance(text, str) and (text.isascii() or text.encode("utf-8", "replace").decode() == text)

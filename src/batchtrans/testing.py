@@ -130,6 +130,8 @@ def _check_reading(document: Document, content: bytes) -> list[Segment]:
         f"law 1, the joined pieces are the file: {path} differs from byte {_first_difference(joined, content)}"
     )
     assert list(document.pieces()) == pieces, f"law 1, a document can be read again: {path} reads differently then"
+    states = [piece.state for piece in pieces if isinstance(piece, Segment)]
+    assert list(document.states()) == states, f"states() and the segments of pieces() disagree on {path}"
     segments = []
     for piece, start, end in _spans(pieces):
         if isinstance(piece, Segment):

@@ -34,6 +34,7 @@ REDO = {
 
 
 Key = tuple[object, ...]
+_Place = tuple[int, tuple[int, int], str, int | None, str, str, tuple[str, ...]]
 
 
 class Decision(NamedTuple):
@@ -47,7 +48,8 @@ class Decision(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        return self.written and (self.target, self.state) != (self.segment.target, self.segment.state)
+        segment = self.segment
+        return self.written and (self.target != segment.target or self.state is not segment.state)
 
 
 @dataclass(slots=True)
@@ -172,6 +174,13 @@ class Translator:
         """The decisions for which no model is needed, and the segments that need one."""
         direct: list[Decision] = []
         asked: list[Segment] = []
+        if self._backend is not None and self._backend.verbatim:
+            for segment in window:
+                if segment.state in self._selected:
+                    asked.append(segment)
+                else:
+                    direct.append(self._kept(segment))
+            return direct, asked
         for segment in window:
             if decision := self._without_model(segment):
                 direct.append(decision)
@@ -187,11 +196,8 @@ class Translator:
     # Without a model
 
     def _without_model(self, segment: Segment) -> Decision | None:
-        verbatim = self._backend is not None and self._backend.verbatim
-        if not self.selects(segment) and not (verbatim and segment.state in self._selected):
+        if not self.selects(segment):
             return self._kept(segment)
-        if verbatim:
-            return None
         sources = form_sources(segment, self._document)
         known = self._memory.find(segment.context, sources)
         if known and self._acceptable(segment, sources, known.targets):
@@ -246,7 +252,7 @@ class Translator:
             found = {problem.code for pair in pairs for problem in self._glossary.check(*pair)}
             checks += tuple(sorted(found))
         status = "fuzzy" if self._marking.is_marked(bool(checks)) else "ok"
-        more = {"checks": checks, "confidence": known.confidence}
+        more: dict[str, Any] = {"checks": checks, "confidence": known.confidence}
         records = _records(segment, sources, known.targets, status, known.origin, **more)
         return Decision(segment, known.targets, _state(status), True, records)
 
@@ -330,24 +336,26 @@ class Translator:
 
     def _verbatim(self, segments: list[Segment]) -> list[Decision]:
         assert self._scheduler is not None
-        requests: list[Request] = []
-        for segment in segments:
-            for number, present in enumerate(segment.target):
-                source = segment.source[min(number, len(segment.source) - 1)]
-                requests.append(Request(len(requests), source, present, segment.context))
-        answers: dict[int, str] = {}
+        texts = [
+            (source, present, segment.context)
+            for segment in segments
+            for source, present in zip(_sources_of(segment), segment.target, strict=True)
+        ]
+        requests = [Request(number, *text) for number, text in enumerate(texts)]
+        answers = [""] * len(requests)
         for batch in self._scheduler.translate(requests):
-            answers.update((result.id, result.target) for result in batch.results)
+            for result in batch.results:
+                answers[result.id] = result.target
         decisions, first = [], 0
         for segment in segments:
             last = first + len(segment.target)
-            decisions.append(self._as_given(segment, tuple(answers[number] for number in range(first, last))))
+            decisions.append(self._as_given(segment, tuple(answers[first:last])))
             first = last
         return decisions
 
     def _as_given(self, segment: Segment, targets: tuple[str, ...]) -> Decision:
-        sources = tuple(segment.source[min(number, len(segment.source) - 1)] for number in range(len(targets)))
-        return Decision(segment, targets, segment.state, True, _records(segment, sources, targets, "ok", "kept"))
+        records = _records(segment, _sources_of(segment), targets, "ok", "kept")
+        return Decision(segment, targets, segment.state, True, records)
 
     def _conclude(self, unit: Unit) -> Decision:
         """All parts of a segment are through: join them, judge the whole, and write the records."""
@@ -391,17 +399,21 @@ class Translator:
         return Problem("unfit", unfit, hard=True) if unfit else None
 
 
-def decision_from_records(segment: Segment, group: list[AlignmentRecord]) -> Decision:
-    """The decision that a group of log records stands for; :class:`Translator` logged it, now or in an earlier run."""
-    targets: dict[int, str] = {}
-    for record in group:
-        targets[record.form or 0] = targets.get(record.form or 0, "") + record.target
-    written = all(record.status in WRITTEN for record in group)
-    if not written:
-        return Decision(segment, segment.target, segment.state, False, tuple(group))
-    target = tuple(targets[form] for form in sorted(targets))
-    state = segment.state if group[0].origin == "kept" else _state(group[0].status)
-    return Decision(segment, target, state, True, tuple(group))
+def decision_from_values(segment: Segment, group: Sequence[Mapping[str, Any]]) -> Decision:
+    """The decision that a group of log records stands for, as :func:`batchtrans.alignment.read_values` gives it and
+    without its records; :class:`Translator` logged it, now or in an earlier run."""
+    for values in group:
+        if values.get("status", "ok") not in WRITTEN:
+            return Decision(segment, segment.target, segment.state, False, ())
+    first = group[0]
+    target: tuple[str, ...] = (first.get("target", ""),)
+    if len(group) > 1:
+        texts = [""] * first.get("forms", 1)
+        for values in group:
+            texts[values.get("form") or 0] += values.get("target", "")
+        target = tuple(texts)
+    state = segment.state if first.get("origin") == "kept" else _state(first.get("status", "ok"))
+    return Decision(segment, target, state, True, ())
 
 
 def _state(status: str) -> State:
@@ -409,38 +421,37 @@ def _state(status: str) -> State:
 
 
 def _records(
-    segment: Segment, sources: tuple[str, ...], targets: tuple[str, ...], status: str, origin: str, **more: Any
+    segment: Segment,
+    sources: tuple[str, ...],
+    targets: tuple[str, ...],
+    status: str,
+    origin: str,
+    why: str = "",
+    **more: Any,
 ) -> tuple[AlignmentRecord, ...]:
     """The records of a segment that was decided as a whole, one per form."""
-    plural = len(segment.source) > 1
+    identity, count, place = segment.id, len(sources), _place(segment)
+    numbers = range(count) if len(segment.source) > 1 else (None,) * count
     return tuple(
-        AlignmentRecord(
-            segment.id,
-            source,
-            target,
-            status,
-            origin,
-            form=number if plural else None,
-            forms=len(sources),
-            **_place(segment),
-            **more,
-        )
-        for number, (source, target) in enumerate(zip(sources, targets, strict=False))
+        [
+            AlignmentRecord(identity, source, target, status, origin, why, number, count, 0, 1, *place, **more)
+            for number, source, target in zip(numbers, sources, targets, strict=False)
+        ]
     )
 
 
-def _place(segment: Segment) -> dict[str, Any]:
-    """The fields of a record that say where its segment stands, and under which conditions."""
-    place = segment.location
-    return {
-        "line": place.line,
-        "span": (place.start, place.end),
-        "key": place.key,
-        "row": place.row,
-        "column": place.column,
-        "context": segment.context,
-        "flags": tuple(sorted(segment.flags)),
-    }
+def _place(segment: Segment) -> _Place:
+    """The fields of a record that say where its segment stands, and under which conditions, as they follow one another
+    there: from ``line`` to ``flags``."""
+    line, start, end, key, row, column = segment.location
+    return line, (start, end), key, row, column, segment.context, tuple(sorted(segment.flags)) if segment.flags else ()
+
+
+def _sources_of(segment: Segment) -> tuple[str, ...]:
+    """For each form that the segment has, the source text that stands over it."""
+    if len(segment.source) == len(segment.target):
+        return segment.source
+    return tuple([segment.source[min(number, len(segment.source) - 1)] for number in range(len(segment.target))])
 
 
 def _part_record(
@@ -459,11 +470,11 @@ def _part_record(
         status,
         part.origin,
         why,
-        form=form.number,
-        forms=forms,
-        part=index,
-        parts=len(form.parts),
-        **_place(segment),
+        form.number,
+        forms,
+        index,
+        len(form.parts),
+        *_place(segment),
         tries=max(1, part.tries),
         rung=part.rung,
         raw=raw if raw.strip() != target.strip() else None,

@@ -14,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import CannotRender, UsageError
-from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Segment, State
+from ..types import Document, Edit, Format, OpenOptions, Piece, Segment, State, new_location, new_segment
 from .charset import detect, encode_problem
-from .csv_columns import Column, choose
-from .csv_scan import Dialect, Record, Scanner, TextReader, sniff
+from .csv_columns import choose
+from .csv_scan import Dialect, Record, Row, Scanner, TextReader, sniff
 
 _SAMPLE = 1 << 16
 _SAMPLE_ROWS = 20
@@ -35,9 +35,16 @@ class CsvFormat(Format):
         return CsvDocument(path, options)
 
 
+_NO_FLAGS: frozenset[str] = frozenset()
+_FIXED = "the record has more cells than the header"
+_NEW, _DONE, _SKIP = State.NEW, State.DONE, State.SKIP  # in Python 3.11 looking one up takes long
+
 #: What rendering needs to know: how many delimiters stand before the cell in its slot, whether the source cell is
 #: quoted, whether the target cell is there, and whether the record must stay as it is.
 _Slot = tuple[int, bool, bool, bool]
+#: A column's tag, where its slot begins, the text of that, source, target and state, and what rendering needs.
+_Found = tuple[str, int, str, tuple[str], tuple[str], State, _Slot]
+_PLAIN: _Slot = (0, False, True, False)
 
 
 class CsvDocument(Document):
@@ -51,7 +58,7 @@ class CsvDocument(Document):
         self._table = choose(path, self._scanner, first, following, options)
         self.bilingual = not self._table.replace
         self.newline = (first.end if first else "") or "\n"
-        self._delimiter = self._scanner.dialect.delimiter
+        self._delimiter, self._quote, self._escape = self._scanner.dialect
         self._sniffed = "delimiter" not in options.values and self._delimiter != _default_delimiter(path)
         self._overlong = 0
 
@@ -82,9 +89,12 @@ class CsvDocument(Document):
         return dialect._replace(delimiter=sniff(sample, complete, names, dialect.quotechar, dialect.escapechar))
 
     def _records(self) -> Iterator[Record]:
+        return map(Record._make, self._rows())
+
+    def _rows(self) -> Iterator[Row]:
         with self.path.open("rb") as file:
             file.seek(len(self._bom))
-            yield from self._scanner.records(TextReader(file, self.path, self.encoding), self.path)
+            yield from self._scanner.rows(TextReader(file, self.path, self.encoding), self.path)
 
     def _first_records(self) -> tuple[int, Record | None, list[Record]]:
         """The number of the first record that is not blank, that record, and a few that follow it."""
@@ -102,86 +112,109 @@ class CsvDocument(Document):
         return number, first, following
 
     def pieces(self) -> Iterator[Piece]:
-        encoding = self.encoding
-        width = self._table.width
-        header_row = self._first_row if self._table.header else 0
-        literal, offset, line, overlong = "", len(self._bom), 1, 0
+        encoding, width, header_row = self.encoding, self._table.width, self._first_row if self._table.header else 0
+        found_in = self._replaced if self._table.replace else self._beside
+        text, taken, done, offset, line, overlong = "", 0, 0, len(self._bom), 1, 0
         if self._bom:
             yield self._bom
-        for row, record in enumerate(self._records(), 1):
-            text, cells, _, breaks = record
-            position = 0
+        for row, (around, start, stop, cells, end, breaks) in enumerate(self._rows(), 1):
+            if around is not text:
+                if data := text[taken:done].encode(encoding):
+                    yield data
+                    offset += len(data)
+                text, taken = around, 0
             if cells and row != header_row:
                 fixed = len(cells) > width and self._is_overlong(cells)
                 overlong += fixed
-                for column, start, end, slot in self._slots(record, fixed):
-                    if data := (literal + text[position:start]).encode(encoding):
+                for tag, first, raw_text, source, target, state, slot in found_in(cells, start, stop - len(end), fixed):
+                    if taken < first:
+                        data = text[taken:first].encode(encoding)
                         yield data
                         offset += len(data)
-                    raw = text[start:end].encode(encoding)
-                    location = Location(line, offset, offset + len(raw), "", row, column.tag)
-                    yield self._segment(cells, column, slot, raw, location)
-                    offset += len(raw)
-                    literal, position = "", end
-            literal += text[position:]
+                    raw = raw_text.encode(encoding)
+                    size = len(raw)
+                    place = new_location((line, offset, offset + size, "", row, tag))
+                    note = _FIXED if fixed else ""
+                    yield new_segment(
+                        (f"{row}:{tag}", raw, source, target, place, ((0, size),), state, "", note, _NO_FLAGS, slot)
+                    )
+                    offset += size
+                    taken = first + len(raw_text)
             line += breaks
-            if len(literal) > _LITERAL:
-                data = literal.encode(encoding)
+            done = stop
+            if stop - taken > _LITERAL:
+                data = text[taken:stop].encode(encoding)
                 yield data
                 offset += len(data)
-                literal = ""
-        if literal:
-            yield literal.encode(encoding)
+                taken = stop
+        if taken < done:
+            yield text[taken:done].encode(encoding)
         self._overlong = overlong
+
+    def states(self) -> Iterator[State]:
+        value, columns, bilingual = self._scanner.value, self._table.columns, self.bilingual
+        header_row = self._first_row if self._table.header else 0
+        for row, (_, _, _, cells, _, _) in enumerate(self._rows(), 1):
+            if not cells or row == header_row:
+                continue
+            count = len(cells)
+            fixed = count > self._table.width and self._is_overlong(cells)
+            for index, _, goal in columns:
+                if not bilingual and index >= count:
+                    continue
+                if fixed or index >= count or not value(cells[index]):
+                    yield _SKIP
+                else:
+                    yield _DONE if bilingual and goal < count and value(cells[goal]) else _NEW
 
     def _is_overlong(self, cells: list[str]) -> bool:
         """Whether cells beyond the header's say something, so that nobody knows which column is which."""
         return any(map(self._scanner.value, cells[self._table.width :]))
 
-    def _slots(self, record: Record, fixed: bool) -> list[tuple[Column, int, int, _Slot]]:
-        """Where the target of each column goes: the characters ``start:end`` of the record."""
-        text, cells, line_end, _ = record
-        count, body = len(cells), len(text) - len(line_end)
-        slots: list[tuple[Column, int, int, _Slot]] = []
-        taken = -1
-        for column in self._table.columns:
-            source, _, target = column
-            quoted = source < count and self._scanner.is_quoted(cells[source])
-            if self._table.replace:
-                if target < count:
-                    start = self._start(cells, target)
-                    slots.append((column, start, start + len(cells[target]), (0, quoted, True, fixed)))
-                continue
+    def _replaced(self, cells: list[str], start: int, stop: int, fixed: bool) -> list[_Found]:
+        """The cells of a record whose text begins at ``start``, where each is its own slot."""
+        found: list[_Found] = []
+        for index, tag, _ in self._table.columns:
+            if index < len(cells):
+                cell = cells[index]
+                source, slot = (cell,), _PLAIN
+                if fixed or self._quote in cell or (self._escape and self._escape in cell):
+                    source = (self._scanner.value(cell),)
+                    slot = (0, self._scanner.is_quoted(cell), True, fixed)
+                state = _SKIP if fixed or not source[0] else _NEW
+                found.append((tag, start + self._start(cells, index), cell, source, source, state, slot))
+        return found
+
+    def _beside(self, cells: list[str], start: int, stop: int, fixed: bool) -> list[_Found]:
+        """The targets of a record whose text begins at ``start`` and whose line end at ``stop``, with the delimiters
+        before them."""
+        found: list[_Found] = []
+        value, count, taken = self._scanner.value, len(cells), -1
+        for index, tag, goal in self._table.columns:
             least = taken + 1 or 1  # the first cell has no delimiter before it
-            first = target if target < count else count
+            first = min(goal, count)
             while first > least and not cells[first - 1]:
                 first -= 1
-            if first <= taken:
-                first = taken + 1
-            end = self._start(cells, target + 1) - 1 if target + 1 < count else body
-            start = end if first >= count else self._start(cells, first) - 1 if first else 0
-            slots.append((column, start, end, (target - first + (target > 0), quoted, target < count, fixed)))
-            taken = target
-        return slots
+            first = max(first, taken + 1)
+            raw = self._delimiter.join(cells[first : goal + 1])
+            if first < count:
+                begin = start + self._start(cells, first)
+                if first:
+                    begin, raw = begin - 1, self._delimiter + raw
+            else:
+                begin = stop
+            source = (value(cells[index]) if index < count else "",)
+            target = (value(cells[goal]) if goal < count else "",)
+            state = _SKIP if fixed or not source[0] else _DONE if target[0] else _NEW
+            quoted = index < count and self._scanner.is_quoted(cells[index])
+            slot = (goal - first + (goal > 0), quoted, goal < count, fixed)
+            found.append((tag, begin, raw, source, target, state, slot))
+            taken = goal
+        return found
 
     def _start(self, cells: list[str], index: int) -> int:
         """Where the cell ``index`` begins in its record."""
-        return len(self._delimiter.join(cells[:index])) + 1 if index else 0
-
-    def _segment(self, cells: list[str], column: Column, slot: _Slot, raw: bytes, location: Location) -> Segment:
-        _, _, present, fixed = slot
-        value = self._scanner.value
-        source = (value(cells[column.source]) if column.source < len(cells) else "",)
-        target, state = source, State.NEW
-        if self.bilingual:
-            target = (value(cells[column.target]) if present else "",)
-        if fixed or not source[0]:
-            state = State.SKIP
-        elif self.bilingual and target[0]:
-            state = State.DONE
-        identity = f"{location.row}:{column.tag}"
-        note = "the record has more cells than the header" if fixed else ""
-        return Segment(identity, raw, source, target, location, ((0, len(raw)),), state, "", note, private=slot)
+        return len(self._delimiter.join(cells[:index])) + 1 if index > 1 else len(cells[0]) + 1 if index else 0
 
     def problem(self, segment: Segment, target: tuple[str, ...]) -> str | None:
         text, source = target[0], segment.source[0]
@@ -198,8 +231,8 @@ class CsvDocument(Document):
     def render(self, segment: Segment, target: tuple[str, ...], state: State) -> bytes:
         slot: _Slot = segment.private
         delimiters, quoted, present, fixed = slot
-        if state is State.SKIP or target == segment.target:
-            if present or fixed or (state is State.NEW and state is segment.state):
+        if state is _SKIP or target == segment.target:
+            if present or fixed or (state is _NEW and state is segment.state):
                 return segment.raw
             return (self._delimiter * delimiters).encode(self.encoding)
         if problem := self.problem(segment, target):

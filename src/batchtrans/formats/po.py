@@ -22,7 +22,7 @@ from pathlib import Path
 from .. import __version__, plurals
 from ..errors import CannotRender, FormatError, UsageError
 from ..textio import codec_name, first_undecodable, is_wide, sniff_bom, undecodable
-from ..types import Document, Edit, Format, Location, OpenOptions, Piece, Problem, Segment, State
+from ..types import Document, Edit, Format, OpenOptions, Piece, Problem, Segment, State, new_location, new_segment
 from . import po_check
 from .po_charset import Charset, charset_label, supported_codec
 from .po_header import Header, contradicts, gettext_language, new_fields, new_header, revision_date
@@ -32,6 +32,7 @@ from .po_write import is_unwrapped, parse, rewrite
 _HEAD = 1 << 16  # bytes of the file's beginning that show its line end and hint at its charset
 _SAMPLE = 200  # entries that show whether the file is wrapped
 _NO_FLAGS: frozenset[str] = frozenset()
+_NEW, _FUZZY, _DONE, _SKIP = State.NEW, State.FUZZY, State.DONE, State.SKIP  # in Python 3.11 looking one up takes long
 _RANGE = re.compile(r"range:\s+(\d{1,9})\.\.(\d{1,9})")
 _PLACEHOLDERS = re.compile(r"nplurals\s*=\s*INTEGER|plural\s*=\s*EXPRESSION")
 
@@ -201,8 +202,13 @@ class PoDocument(Document):
                     yield piece.before
                 yield _segment(piece, seen)
 
+    def states(self) -> Iterator[State]:
+        for entry in self._entries():
+            if not entry.is_header():
+                yield _state(entry.target, entry.flags)
+
     def render(self, segment: Segment, target: tuple[str, ...], state: State) -> bytes:
-        if state is State.SKIP or (state is segment.state and _same(segment.target, target)):
+        if state is _SKIP or (state is segment.state and _same(segment.target, target)):
             return segment.raw
         wanted = len(self.plural_samples) if len(segment.source) > 1 else 1
         if len(target) not in (wanted, len(segment.target)):
@@ -287,19 +293,25 @@ def _segment(entry: Entry, seen: _Seen) -> Segment:
     key = f"{domain}\0{source[0]}" if context is None else f"{domain}\0{context}\4{source[0]}"
     digest = blake2b(key.encode(), digest_size=8).digest()
     count = seen.add(int.from_bytes(digest, "big"))
-    state = State.NEW if "" in target else State.FUZZY if "fuzzy" in flags else State.DONE
-    return Segment(
-        digest.hex() if count == 1 else f"{digest.hex()}#{count}",
-        raw,
-        source,
-        target,
-        Location(line, offset, offset + len(raw), domain),
-        slots,
-        state,
-        context or "",
-        note,
-        frozenset(flags) - {"fuzzy"} if flags else _NO_FLAGS,
+    return new_segment(
+        (
+            digest.hex() if count == 1 else f"{digest.hex()}#{count}",
+            raw,
+            source,
+            target,
+            new_location((line, offset, offset + len(raw), domain, None, "")),
+            slots,
+            _state(target, flags),
+            context or "",
+            note,
+            frozenset(flags) - {"fuzzy"} if flags else _NO_FLAGS,
+            None,
+        )
     )
+
+
+def _state(target: tuple[str, ...], flags: tuple[str, ...]) -> State:
+    return _NEW if "" in target else _FUZZY if "fuzzy" in flags else _DONE
 
 
 class _Seen:
@@ -341,6 +353,8 @@ class _Seen:
 
 def _same(present: tuple[str, ...], target: tuple[str, ...]) -> bool:
     """Whether two targets say the same; forms that are missing in one are as good as empty."""
+    if present == target:
+        return True
     longest = max(len(present), len(target))
     return (*present, *("",) * (longest - len(present))) == (*target, *("",) * (longest - len(target)))
 
