@@ -88,7 +88,7 @@ def test_it_counts_and_writes_nothing(run: Callable[..., str], tmp_path: Path) -
     assert "texts: 3, tokens: 8, expected: 16 in " in said
     assert "tokens: 8 of 3 texts, expected of the model: 16" in said
     assert re.search(r"^time: \S+ s \(\S+ s of processor time\); .* of it to start$", said, re.MULTILINE)
-    assert re.search(r"^memory: \d+ MB$", said, re.MULTILINE)
+    assert re.search(r"^memory: [\d,]+ MB$", said, re.MULTILINE)
     assert "measured now on" in said
     assert files(tmp_path) == {"a.txt": TEXT.encode()}
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtrans import protect, syntaxes
+from batchtrans.placeholders import compare_strictly
 from batchtrans.types import MASK_BASE
 
 FLAGS = [frozenset(), frozenset({"no-c-format"}), frozenset({"c-format", "python-brace-format"})]
@@ -154,3 +155,27 @@ def test_words_are_not_code(text: str) -> None:
 def test_text_without_letters_outside_placeholders_has_no_words() -> None:
     assert not protect.has_words("%s: 42", protect.find("%s: 42"))
     assert protect.has_words("%s files", protect.find("%s files"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "source"),
+    [
+        ("c-format", "%s of %d"),
+        ("rust-format", "{} of {:?}"),
+        ("c++-brace-format", "{} of {:>8}"),
+        ("go-format", "%v of %6.2f"),
+        ("d-format", "%s of %,3d"),
+        ("ocaml-format", "%s of %d"),
+        ("sh-printf-format", "%s of %d"),
+    ],
+)
+def test_placeholders_that_need_numbers_in_another_order_are_still_the_same_ones(flag: str, source: str) -> None:
+    flags = frozenset({flag})
+    masked = protect.mask(source, protect.find(source, flags))
+    first, second = (chr(MASK_BASE + index) for index in range(2))
+    numbered = protect.number_directives(source, flags, [1, 0])
+    turned = protect.unmask(f"{second} de {first}", tuple(numbered or masked.placeholders))
+    assert numbered is not None and turned != source
+    assert not list(compare_strictly(source, turned, flags))
+    changed = protect.unmask(f"{second} de {second}", tuple(numbered))
+    assert list(compare_strictly(source, changed, flags))

@@ -15,7 +15,8 @@ from .types import Problem
 
 #: Characters of placeholders that a backend must not add, though a person might.
 _SIGNS = frozenset("%{}<>\\$~&")
-_NUMBER = re.compile(r"\d+[$:]|(?<=%)<(?=.)")
+#: How a directive says which argument it shows: ``%2$s``, ``{2:d}``, Go's ``%[2]d``, Java's ``%<s`` for the last one.
+_NUMBER = re.compile(r"\d+\$|(?<=\{)\d+(?=[:}])|\[\d+\]|\d+:|(?<=%)<(?=.)")
 _ARGUMENT = re.compile(r"\bargument (\d+)")
 #: What is kept while a text is translated, but may be called otherwise in a good translation.
 _NOT_COMPARED = ("code",)
