@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from . import protect
+from .languages import base_language
 from .parts import Part
 from .types import MASK_BASE
 
@@ -55,7 +56,7 @@ class Counted(NamedTuple):
 
     def _as_word(self, answer: str, language: str) -> list[re.Match[str]]:
         """Where the number 1 was written as a word; nowhere if that may be an article of the source."""
-        words = _ONE.get(re.split(r"[-_@.]", language)[0].lower(), ())
+        words = _ONE.get(base_language(language), ())
         if self.number != "1" or not _ANY_ONE.isdisjoint(_LETTERS.findall(self.text.lower())):
             return []
         return [match for match in _LETTERS.finditer(answer) if match[0].lower() in words]

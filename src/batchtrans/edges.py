@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
 
+from .languages import base_language
 from .protect import Span, has_words
 
 _WIDE = {".": "。", "!": "！", "?": "？", ":": "：", ";": "；", "…": "……"}
@@ -78,7 +78,7 @@ _OWN_CAPITALS = ("az", "de", "el", "lt", "tr")
 
 def mend(source: str, target: str, language: str, spans: Sequence[Span] = ()) -> str:
     """The target, both texts without blanks at the edges; ``spans`` are the placeholders in it, which stay."""
-    base = _base(language)
+    base = base_language(language)
     if not source or not target:
         return target
     if base in _NEVER_TWICE and not spans and not _TWICE.search(source):
@@ -94,7 +94,7 @@ def end_mark(text: str, language: str = "") -> str:
     if text.endswith(("...", "……")):
         return "…"
     mark = text[-1:]
-    if language and (own := _OWN.get(_base(language))):
+    if language and (own := _OWN.get(base_language(language))):
         mark = own.get(mark, mark)
     mark = _KINDS.get(mark, mark)
     return mark if mark in _ENGLISH else ""
@@ -106,13 +106,8 @@ def differing_ends(source: str, target: str, language: str = "") -> tuple[str, s
     ours, theirs = end_mark(source), end_mark(target, language)
     if ours == theirs:
         return None
-    said = _OTHERWISE.get(_base(language), {}).get(ours) if language else None
+    said = _OTHERWISE.get(base_language(language), {}).get(ours) if language else None
     return None if said and said.search(target.rstrip().rstrip(_BEHIND)) else (ours, theirs)
-
-
-@lru_cache
-def _base(language: str) -> str:
-    return re.split(r"[-_@.]", language)[0].lower()
 
 
 def _ends_in(target: str, spans: Sequence[Span]) -> bool:

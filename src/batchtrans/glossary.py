@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import FormatError, UsageError
+from .languages import base_language
 from .pairs import find_columns, xml_elements
 from .textio import read_lines, sniff_bom
 from .types import Problem
@@ -203,16 +204,12 @@ def _from_tbx(path: Path, source_lang: str, target_lang: str) -> Iterator[Term]:
                 for element in part.iter()
                 if element.tag.rpartition("}")[2] == "term"
             ]
-            by_language.setdefault(_base(language), []).extend(filter(None, words))
+            by_language.setdefault(base_language(language), []).extend(filter(None, words))
         sources, targets = (
-            tuple(dict.fromkeys(by_language.get(_base(lang), ()))) for lang in (source_lang, target_lang)
+            tuple(dict.fromkeys(by_language.get(base_language(lang), ()))) for lang in (source_lang, target_lang)
         )
         if sources and targets:
             yield Term(sources, targets)
-
-
-def _base(code: str) -> str:
-    return re.split(r"[-_.@]", code)[0].lower()
 
 
 _READERS: Mapping[str, Callable[[Path, str, str], Iterator[Term]]] = {

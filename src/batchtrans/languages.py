@@ -50,9 +50,15 @@ def foreign_judge(source_lang: str, target_lang: str) -> Callable[[str], bool] |
 
 
 @cache
+def base_language(code: str) -> str:
+    """The language of a code, BCP 47 or gettext style, without its territory: es for es_MX, es-419 and es."""
+    return re.split(r"[-_.@]", code)[0].lower()
+
+
+@cache
 def label(code: str) -> str:
     """What py3langid calls a language; empty for one that it does not know."""
-    base = re.split(r"[-_.@]", code)[0].lower()
+    base = base_language(code)
     name = _LABELS.get(base, base)
     return name if name in _identifier().labels else ""
 

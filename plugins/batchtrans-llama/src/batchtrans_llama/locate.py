@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchtrans import BackendError, UnsupportedPair, UsageError, plugins
+from batchtrans.languages import base_language
 
 from .card import Adapter, Merged, read_adapter, read_json, read_merged
 from .fingerprint import fingerprint
@@ -171,7 +172,7 @@ def _check_pair(found: Located, merged: Merged | None, source_lang: str, target_
     card = merged if adapter is None or adapter.plain else adapter
     if card is not None and not settings.force:
         trained = (card.source_lang, card.target_lang)
-        if (_language(source_lang), _language(target_lang)) != tuple(map(_language, trained)):
+        if (base_language(source_lang), base_language(target_lang)) != tuple(map(base_language, trained)):
             raise UnsupportedPair(
                 f"{found.name} translates from {trained[0]} to {trained[1]}, not from {source_lang} to {target_lang}",
                 f"Name a model for this pair with {settings.flags.model}, or an adapter with --adapter.",
@@ -181,16 +182,11 @@ def _check_pair(found: Located, merged: Merged | None, source_lang: str, target_
             language_name(code)
 
 
-def _language(code: str) -> str:
-    """The language of a code, without its territory: es for es_MX, es-419 and es."""
-    return re.split(r"[-_.@]", code)[0].lower()
-
-
 def _embedded(source_lang: str, target_lang: str, notes: list[str], flags: Flags) -> tuple[str, Path]:
     """The installed model for a pair: for exactly this one, else for the languages without their territories."""
     models = plugins.registry().models
     exact = f"{source_lang}-{target_lang}".replace("_", "-").lower()
-    general = f"{_language(source_lang)}-{_language(target_lang)}"
+    general = f"{base_language(source_lang)}-{base_language(target_lang)}"
     declared = next((models[name] for name in models if name.lower() == exact), None)
     if declared is None and (declared := models.get(general)) is not None:
         notes.append(f"there is no embedded model for {source_lang} to {target_lang}; the one for {general} is used")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchtrans import MASK_BASE, BackendError, UnsupportedPair, UsageError
+from batchtrans.languages import base_language
 
 PROMPT = (
     "Translate the following text from {source_language} to {target_language}:\n"
@@ -56,7 +57,7 @@ def language_name(code: str) -> str:
 
     :raises UnsupportedPair: for a language that the table does not hold.
     """
-    name = _LANGUAGES.get(re.split(r"[-_.@]", code)[0].lower())
+    name = _LANGUAGES.get(base_language(code))
     if name is None:
         raise UnsupportedPair(
             f"the prompt has no name for the language {code!r}",
