@@ -60,7 +60,7 @@ DIRECTIVES = {
     "qt-plural-format": ["%n", "%1"],
     "ruby-format": ["%s", "%<a>d", "%{b}", "%%"],
     "rust-format": ["{}", "{:?}", "{name}"],
-    "c++-brace-format": ["{}", "{:d}", "{{"],
+    "c++-format": ["{}", "{:d}", "{{"],
     "cobol-format": ["{}", "{:?}", "{name}"],
     "d-format": ["%s", "%d", "%(%s, %)"],
     "fluent-format": ["{ $user }", "{ -brand }", "{ NUMBER($n) }"],

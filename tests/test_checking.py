@@ -156,6 +156,19 @@ def refused_by_msgfmt(path: Path) -> bool:
     return done.returncode != 0
 
 
+def test_a_catalogue_that_is_not_ascii_has_to_name_its_charset(tmp_path: Path) -> None:
+    """msgfmt from 0.22 on refuses it otherwise."""
+    path = tmp_path / "a.po"
+    for header, text, refused in (
+        ("", "b", False), ("", "é", True), ("charset=CHARSET", "é", True), ("charset=UTF-8", "é", False),
+    ):  # fmt: skip
+        content = f'"Content-Type: text/plain; {header}\\n"\n' if header else '"Project-Id-Version: x\\n"\n'
+        entry = f'\nmsgid "a"\nmsgstr "{text}"\n\nmsgid "c"\nmsgstr "{text}"\n'
+        path.write_text(f'msgid ""\nmsgstr ""\n{content}{entry}', encoding="utf-8")
+        found = [(each.line, each.check) for each in check(path, severity="error")]
+        assert found == ([(5, "header")] if refused else [])
+
+
 #: What msgfmt refuses and check does not: several domains, which one output file cannot hold. (The other difference:
 #: the syntax within obsolete entries, which nobody reads, see docs/checking.md.)
 NOT_REFUSED = {"made_domains.po"}

@@ -20,6 +20,7 @@ from batchtrans.formats import po_scan
 from batchtrans.formats.po import PoDocument, PoFormat
 from batchtrans.plurals import plural_forms
 from batchtrans.testing import check_format, splice
+from conftest import Cli
 
 DATA = Path(__file__).parent / "data" / "po"
 BROKEN = {"test_syntax_error1.po"}
@@ -647,6 +648,15 @@ def test_characters_whose_second_byte_is_a_backslash_are_read_whole() -> None:
     assert [s.target[0] for s in segments(opened(DATA / "made_shift_jis.po"))][:2] == ["表", "ソ"]
 
 
+def test_a_header_without_a_charset_names_it_once_something_is_translated(cli: Cli, tmp_path: Path) -> None:
+    header = 'msgid ""\nmsgstr ""\n"Project-Id-Version: x\\n"\n'
+    (tmp_path / "a.po").write_text(f'{header}\nmsgid "Open the window."\nmsgstr ""\n', encoding="utf-8")
+    assert cli("run", "a.po", "--to", "es", "--backend", "pseudo").returncode == 0
+    written = (tmp_path / "a.es.po").read_text(encoding="utf-8")
+    assert '\n"Content-Type: text/plain; charset=UTF-8\\n"\n' in written and not written.isascii()
+    assert cli("check", "a.es.po", "--severity", "error").returncode == 0
+
+
 NO_CHARSET = 'msgid ""\nmsgstr "Project-Id-Version: x\\n"\n\nmsgid "a"\nmsgstr "caf\xe9"\n'.encode("latin-1")
 
 
@@ -959,7 +969,7 @@ def test_a_header_without_fields_or_without_final_newline_is_completed(tmp_path:
         assert header["Language"] == "es"
         assert header["X-Generator"] == f"batchtrans {__version__}"
         assert header["Project-Id-Version"] == ("django" if name == "test_ufeff.po" else "")
-        assert ("Content-Type" in header) is (name == "test_wrap.po")
+        assert header["Content-Type"] == "text/plain; charset=UTF-8"
 
 
 def test_a_header_in_one_string_or_in_a_later_entry_is_edited_in_place(catalogue: Make) -> None:

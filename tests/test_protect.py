@@ -162,7 +162,7 @@ def test_text_without_letters_outside_placeholders_has_no_words() -> None:
     [
         ("c-format", "%s of %d"),
         ("rust-format", "{} of {:?}"),
-        ("c++-brace-format", "{} of {:>8}"),
+        ("c++-format", "{} of {:>8}"),
         ("go-format", "%v of %6.2f"),
         ("d-format", "%s of %,3d"),
         ("ocaml-format", "%s of %d"),

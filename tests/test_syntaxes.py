@@ -107,7 +107,7 @@ def test_a_directive_says_what_it_takes() -> None:
         ("lisp-format", "~(~A", "~) is missing"),
         ("scheme-format", "~a~]", "~] closes nothing"),
         ("icu-message-format", "{n, plural, one {x}}", "no case 'other'"),
-        ("c++-brace-format", "{0} {}", "by number and in order"),
+        ("c++-format", "{0} {}", "by number and in order"),
         ("go-format", "%[1]d %[1]s", "both integer or pointer and text"),
         ("ocaml-format", "%1$s %s", "by number and in order"),
         ("rust-format", "{:x}", "{:x} is no argument"),
@@ -163,7 +163,7 @@ def test_the_formats_that_came_after_the_msgfmt_of_this_machine(
 @pytest.mark.parametrize(
     ("flag", "text", "order", "numbered"),
     [
-        ("c++-brace-format", "{} of {:d}", [1, 0], ["{0}", "{1:d}"]),
+        ("c++-format", "{} of {:d}", [1, 0], ["{0}", "{1:d}"]),
         ("rust-format", "{:>5} of {}", [1, 0], ["{0:>5}", "{1}"]),
         ("go-format", "%s of %6.2f", [1, 0], ["%[1]s", "%6.2[2]f"]),
         ("go-format", "%[2]s of %[1]d", [1, 0], None),

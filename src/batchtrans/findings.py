@@ -27,7 +27,10 @@ class Rule(NamedTuple):
 #: All checks of the core. Plugins add codes of their own.
 RULES: Mapping[str, Rule] = {
     "syntax": Rule(ERROR, "The file cannot be read as what it claims to be."),
-    "header": Rule(WARNING, "The header of a catalogue is missing (an error) or incomplete."),
+    "header": Rule(
+        WARNING,
+        "The header of a catalogue is incomplete; without any, or a charset it needs: an error.",
+    ),
     "plurals": Rule(ERROR, "Plural forms are missing or too many, or the header has no usable rule for them."),
     "duplicate": Rule(ERROR, "A catalogue has two entries with one msgid and context."),
     "empty": Rule(ERROR, "There is no text."),

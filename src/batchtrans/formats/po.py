@@ -90,7 +90,7 @@ class PoDocument(Document):
             codec = wanted
         if not codec:
             codec = self._assume_utf8(declared)
-        if declared and (not usable or (usable != codec and not marked)):
+        if not usable or (usable != codec and not marked):
             self._new_charset = charset_label(codec)
         if codec != first:
             self._read_header(codec)
@@ -268,8 +268,8 @@ class PoDocument(Document):
 
     def finish(self, started_at: datetime) -> Sequence[Edit]:
         """The header's changes: PO-Revision-Date and X-Generator are set; Language and Plural-Forms where they are
-        missing; the charset where it is a placeholder or wrong; the header's fuzzy flag goes. A file without header
-        gets one. Nothing else is corrected unless msgfmt would refuse it."""
+        missing; the charset where it is missing, a placeholder or wrong; the header's fuzzy flag goes. A file without
+        header gets one. Nothing else is corrected unless msgfmt would refuse it."""
         fields = {"PO-Revision-Date": revision_date(started_at.astimezone(timezone.utc))}
         if self._header is None or not self._header.get("Language") or self._foreign:
             fields["Language"] = gettext_language(self.target_lang)

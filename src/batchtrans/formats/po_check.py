@@ -36,6 +36,7 @@ def faults(pieces: Iterable[bytes | Entry], header: Header | None, charset: Char
         yield 1, Problem("header", "there is no header", hard=True)
     declared = header.get("Plural-Forms") if header else ""
     usable = parse_header(declared) is not None
+    named = header is None or header.charset_name() not in ("", "CHARSET")
     seen: set[_Key] = set()
     line, domain = 1, ""
     for piece in pieces:
@@ -50,6 +51,9 @@ def faults(pieces: Iterable[bytes | Entry], header: Header | None, charset: Char
                 yield from ((entry.line, problem) for problem in _header_problems(header, declared, usable))
             yield from _counted(key, entry.line, seen)
             yield from ((entry.line, problem) for problem in _entry_problems(entry, declared))
+            if not named and _needs_charset(entry):
+                yield entry.line, Problem("header", "the header names no charset, and the text is not ASCII", hard=True)
+                named = True  # once is enough
             line += _breaks(entry.raw, charset)
         line += _breaks(before, charset)
 
@@ -96,6 +100,13 @@ def _header_problems(header: Header, declared: str, usable: bool) -> Iterator[Pr
             yield Problem("header", f"{field} in the header is still {default!r}")
     if declared and not usable:
         yield Problem("plurals", f"the header's plural rule cannot be used: {declared}", hard=True)
+
+
+def _needs_charset(entry: Entry) -> bool:
+    """Whether msgfmt would write this entry, and has to know its charset: from 0.22 on it writes UTF-8."""
+    if entry.is_header() or "fuzzy" in entry.flags or not entry.target[0]:
+        return False
+    return not all(text.isascii() for text in (*entry.source, *entry.target, entry.context or ""))
 
 
 def _entry_problems(entry: Entry, declared: str) -> Iterator[Problem]:

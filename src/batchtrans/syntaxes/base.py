@@ -154,6 +154,11 @@ def one_of_them(missing: Sequence[Key]) -> bool:
     return len(missing) == 1
 
 
+def one_number(missing: Sequence[Key]) -> bool:
+    """One argument may be left out, and any with names."""
+    return sum(isinstance(key, int) for key in missing) <= 1
+
+
 def same_arguments(optional: Omission, *, fits_all: str = "") -> Rule:
     """The usual rule: the same arguments with the same types.
 

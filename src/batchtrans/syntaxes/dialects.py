@@ -1,22 +1,42 @@
 """The members of printf's family. What is valid here is what ``msgfmt`` 0.21 takes for valid; letters that only the
-languages themselves know are recognised too, as faults, so that they are kept."""
+languages themselves know are recognised too, as faults, so that they are kept. What later versions added has types of
+its own, and what they refuse is a doubt, so that a translation is right for all of them."""
 
 from __future__ import annotations
 
 import re
 
 from .base import IMPLIED, FormatString, Key, any_or
-from .printf import Parts, Printf, Reading, letter, lettered, numbers, pattern, sized, typed, types
+from .printf import (
+    Parts,
+    Printf,
+    Reading,
+    doubtful,
+    letter,
+    lettered,
+    numbers,
+    pattern,
+    sized,
+    typed,
+    types,
+    without_digits,
+)
 
 _NUMBER, _STAR, _WIDTH, _PRECISION = numbers(_POSITION := r"0*[1-9]\d{0,3}")  # more arguments than that are a mistake
 _PLAIN_NUMBER, _PLAIN_STAR, _, _PLAIN_PRECISION = numbers(_PLAIN_POSITION := r"[1-9]\d{0,3}")
 _NEXT_WIDTH, _NEXT_PRECISION = r"(?P<width>\d+|\*)?", r"(?P<precision>\.(?:\d+|\*)?)?"  # a star has no number
 _DIGITS, _FRACTION = r"\d*", r"(?:\.\d*)?"
 
+
+def _localized(type: str, flags: str) -> str:
+    """The type of what is shown in the digits of the language, which gettext knows since 0.22."""
+    return f"localized {type}" if type and "I" in flags else type
+
+
 # C and Objective-C
 
 _C_TYPES = types(
-    "integer: d i, unsigned: o u x X, float: a A e E f F g G, char: c, wide char: C, text: s, wide text: S, "
+    "integer: d i, unsigned: o u x X, binary: b, float: a A e E f F g G, char: c, wide char: C, text: s, wide text: S, "
     "pointer: p, count: n, object: @, implied: m"
 )
 _C_SIZES = {
@@ -29,61 +49,89 @@ _C_SIZES = {
     "Z": "size",
     "t": "difference",
 }
+_C_PLAIN_SIZES = ("", "hh", "h", "l", "ll", "L", "q", "j", "z", "Z", "t")
 _C_MACRO = "<PRI(?P<macro>[diouxX](?:(?:LEAST|FAST)?(?:8|16|32|64)|MAX|PTR))>"
 
 
 def _c_size(letters: str) -> str:
-    """Of several letters the last one counts, together with its like before it."""
+    """Of several letters the last one counts, together with its like before it. C23 has sizes in bits."""
+    if letters.startswith("w"):
+        return letters
     if re.search("[Lq]$|[lLq]l$", letters):
         return "long long"
     return _C_SIZES["hh" if letters.endswith("hh") else letters[-1:]]
 
 
-def _c(parts: Parts) -> str:
+def _c(parts: Parts) -> str | None:
     if macro := parts["macro"]:
         return f"{'maximal' if macro[1:] == 'MAX' else macro[1:]} {_C_TYPES[macro[0]]}"
     type, size = _C_TYPES[parts["letter"]], _c_size(parts["size"])
+    if size.startswith("w"):
+        return f"{size} {type}" if type and type not in ("char", "text") else None
     if type in ("char", "text") and size.startswith("long"):
         return f"wide {type}"
-    return "long float" if type == "float" and size == "long long" else sized(type, size)
+    if type == "float":
+        return "long float" if size == "long long" else type
+    return sized(type, size)
+
+
+def _c_doubt(parts: Parts) -> str:
+    """A size that makes no difference to the letter, as in ``%lf``, or none at all, is refused since 0.22."""
+    size, type = parts["size"], _C_TYPES.get(parts["letter"], "")
+    fitting = {"char": ("", "l"), "text": ("", "l"), "float": ("", "L", "ll", "q")}.get(type, _C_PLAIN_SIZES)
+    return "" if size in fitting or size.startswith("w") else f"{size} is no size of {parts['letter']}"
 
 
 def _c_like(letters: str) -> Printf:
-    end = f"(?:{_C_MACRO}|(?P<size>[hlLqjzZt]*){letter(letters)})"
-    return Printf(pattern(_NUMBER, "[-+ #0'I]*", _WIDTH, _PRECISION, end), typed(_c), gaps=False)
+    size = "(?P<size>wf?(?:8|16|32|64)|[hlLqjzZt]*)"
+    end = f"(?:{_C_MACRO}|{size}{letter(letters)})"
+    return Printf(pattern(_NUMBER, "[-+ #0'I]*", _WIDTH, _PRECISION, end), doubtful(typed(_c), _c_doubt), gaps=False)
 
 
-C = _c_like("diouxXaAeEfFgGcCsSpnm%")
-OBJC = _c_like("diouxXaAeEfFgGcCsSpnm%@")
+C = _c_like("dioubxXaAeEfFgGcCsSpnm%")
+OBJC = _c_like("dioubxXaAeEfFgGcCsSpnm%@")
 
 # GCC's own messages, in C and in Fortran
 
 _GCC_TYPES = {
-    **types("integer: d i, unsigned: o u x, char: c, text: s, pointer: p, declaration: D J, implied: m"),
-    **{operand: f"operand {operand}" for operand in "ACEFHKLOPQTV"},
+    **types("integer: d i, unsigned: o u x, char: c, text: s, pointer: p, declaration: D, implied: m"),
+    **{operand: f"operand {operand}" for operand in "ACEFHIJKLOPQSTVXZefv@"},
     **dict.fromkeys("<>'", ""),
 }
 _GCC_SIZES = {"": "", "l": "long", "ll": "long long", "w": "wide"}
+_GCC_LATER_SIZES = {"z": "size", "t": "difference"}
 _GFC_TYPES = types("integer: d i, unsigned: u, text: s, char: c, location: L, current location: C")
 
 
 def _gcc(parts: Parts) -> str | None:
     flags, length = parts["flags"], parts["precision"]
     size = re.sub("[q+#]", "", flags)
-    if size not in _GCC_SIZES or any(flags.count(flag) > 1 for flag in "q+#"):
+    later = _GCC_LATER_SIZES.get(size)
+    if not (later or size in _GCC_SIZES) or any(flags.count(flag) > 1 for flag in "q+#"):
         return None
     if length.endswith("$") and int(length[2:-1]) + 1 != int(parts["number"] or 0):
         return None  # a text's length is the argument before it
-    return sized(_GCC_TYPES[parts["letter"]], _GCC_SIZES[size])
+    type = _GCC_TYPES[parts["letter"]]
+    return f"{later} {type}" if later else sized(type, _GCC_SIZES[size])
 
 
-GCC = Printf(
+_GCC = Printf(
     pattern(
-        _NUMBER, rf"(?P<flags>[q+#lw]*)(?P<precision>\.(?:\d+|{_STAR})(?=s))?",
-        "(?P<letter>(?<=%)[<>'m]|[diouxcspACDEFHJKLOPQTV])",
+        _NUMBER, rf"(?P<flags>[q+#lwzt]*)(?P<precision>\.(?:\d+|{_STAR})(?=s))?",
+        "(?P<letter>(?<=%)[<>'m]|[diouxcspACDEFHIJKLOPQSTVXZefv@])",
     ),
     typed(_gcc),
 )  # fmt: skip
+
+
+def gcc(text: str) -> FormatString:
+    """``%<`` and ``%>`` quote, and one closes what the other has opened."""
+    read = _GCC.parse(text)
+    quotes = [text[found.start : found.end] for found in read.directives if not found.arguments]
+    signs = "".join(quote for quote in quotes if quote in ("%<", "%>"))
+    return read._replace(misread="%< and %> are not in pairs") if signs.replace("%<%>", "") else read
+
+
 _GFC = Printf(
     pattern(_NUMBER, "(?P<size>l(?=[diu]))?", letter("diuscCL")),
     typed(lambda parts: sized(_GFC_TYPES[parts["letter"]], "long" if parts["size"] else ""), resumes=True),
@@ -115,13 +163,14 @@ def _perl(parts: Parts) -> str | None:
     type, size = _PERL_TYPES[parts["letter"]], _PERL_SIZES[parts["size"]]
     if type == "float" and size:
         return None if size in ("short", "long") else f"{size} float"
-    return "scalar" if parts["vector"] else sized(type, size)
+    return "scalar" if parts["vector"] else _localized(sized(type, size), parts["flags"])
 
 
 PERL = Printf(
     pattern(
-        _PLAIN_NUMBER, "[-+ #0]*", rf"(?P<vector>(?:{_PLAIN_STAR})?v)?", rf"(?P<width>[1-9]\d*|{_PLAIN_STAR})?",
-        _PLAIN_PRECISION, "(?P<size>ll|[hlqLV])?", letter("diDbouxXUOeEfFgGcspn_%"),
+        _PLAIN_NUMBER, "(?P<flags>[-+ #0I]*)", rf"(?P<vector>(?:{_PLAIN_STAR})?v)?",
+        rf"(?P<width>[1-9]\d*|{_PLAIN_STAR})?", _PLAIN_PRECISION, "(?P<size>ll|[hlqLV])?",
+        letter("diDbouxXUOeEfFgGcspn_%"),
     ),
     typed(_perl),
     mixes=True,
@@ -239,10 +288,10 @@ def _pascal(parts: Parts) -> Reading:
 
 OBJECT_PASCAL = Printf(
     pattern(
-        r"(?:(?P<number>\d{0,4})(?P<colon>:)|(?P<index>\*):)?-?(?P<width>\d+|\*)?(?P<precision>\.(?:\d+|\*))?",
+        r"(?:(?P<number>\d{0,4})(?P<colon>:)|(?P<index>\*):)?-?(?P<width>\d+|\*)?(?P<precision>\.(?:\d+|\*)?)?",
         letter("dDuUxXeEfFgGmMnNsSpP"),
     ),
-    _pascal,
+    doubtful(_pascal, without_digits),
     first=0,
     mixes=True,
 )
@@ -258,9 +307,13 @@ ELISP = Printf(
     lettered("integer: d i o x X, float: e E f g G, char: c, text: s, object: S", resumes=True),
     mixes=True,
 )
+_JAVASCRIPT_TYPES = types("integer: b d o x X, float: f, char: c, text: s, any: j")
 JAVASCRIPT = Printf(
-    pattern(_NUMBER, "[-+ 0]*", _DIGITS, _FRACTION, letter("bdoxXfcsj%")),
-    lettered("integer: b d o x X, float: f, char: c, text: s, any: j"),
+    pattern(_NUMBER, "(?P<flags>[-+ 0I]*)", _DIGITS, r"(?P<precision>\.\d*)?", letter("bdoxXfcsj%")),
+    doubtful(
+        typed(lambda parts: _localized(_JAVASCRIPT_TYPES[parts["letter"]], parts["flags"])),
+        without_digits,
+    ),
 )
 LIBREP = Printf(
     pattern(_NUMBER, "[-+ 0^]*", _DIGITS, _FRACTION, letter("doxXcsS%")),

@@ -1,7 +1,7 @@
 """The syntaxes that gettext has learnt since 0.21: C++, D, Go, Modula-2, OCaml, Rust, and the shell's printf.
 
-What is valid is what the descriptions of these syntaxes in gettext 1.0 say. Where a letter stands for one of several
-types, only the same several types are the same to us.
+What is valid is what msgfmt 1.0 takes for valid. Where a letter stands for one of several types, only the same several
+types are the same to us.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def cpp(text: str) -> FormatString:
             parts = match.groupdict("")
             inner = _INDEX.findall(parts["width"] + parts["precision"])
             in_order.update(not key for key in (parts["index"], *inner))
-            wanted = [(parts["index"], _cpp_type(parts)), *((key, "integer") for key in inner)]
+            wanted = [(parts["index"], _cpp_type(parts)), *((key, "width") for key in inner)]
             taken = [builder.take(int(key) if key else None, type) for key, type in wanted]
             builder.add(*match.span(), *reversed(taken))  # the one that is shown comes last
     if len(in_order) > 1:
@@ -228,17 +228,19 @@ _D_TYPES = types("any: s, raw: r, char: c, integer: d u b o, hexadecimal: x X, f
 def _d(parts: Parts) -> Reading:
     """The separator of digits may be arguments too: how many digits, and which sign."""
     separator, conversion = parts["separator"], parts["letter"]
-    takes = [
-        (int(star) if (star := parts[group].strip(".*$")) else None, "integer")
+    takes: list[tuple[Key | None, str]] = [
+        (int(star) if (star := parts[group].strip(".*$")) else None, "width")
         for group in ("width", "precision")
         if "*" in parts[group]
     ]
-    takes += [(None, "integer")] if "*" in separator else []
+    takes += [(None, "width")] if "*" in separator else []
     takes += [(None, "char")] if "?" in separator else []
     own = _D_TYPES.get(conversion, f"compound {conversion}")
-    if several := parts["several"]:
-        return Reading((*takes, (f"{several[:-1]}", own)))
-    return Reading((*takes, (int(parts["number"]) if parts["number"] else None, own)))
+    first, colon, last = parts["several"].rstrip("$").partition(":")
+    if last:
+        return Reading((*takes, *((number, own) for number in range(int(first), int(last) + 1))))
+    key = first + colon or (int(parts["number"]) if parts["number"] else None)
+    return Reading((*takes, (key, own)))
 
 
 D = Printf(
@@ -247,4 +249,7 @@ D = Printf(
         r"(?P<separator>,(?:\d+|\*)?\??)?(?P<letter>[srcduboxXeEfFgGaA]|\((?:[^%]|%[^()])*%\))",
     ),
     _d,
+    mixes=True,
+    passes=True,
+    unify=any_or,
 )  # fmt: skip

@@ -19,14 +19,15 @@ Parts = Mapping[str, str]
 
 class Reading(NamedTuple):
     """One directive by itself: the arguments it takes, each with its number or name (``None`` for the next one), the
-    number from which counting goes on, whether there has to be an argument before it, and the number from which
-    counting goes on behind it."""
+    number from which counting goes on, whether there has to be an argument before it, the number from which
+    counting goes on behind it, and why some programs refuse it."""
 
     takes: tuple[tuple[Key | None, str], ...] = ()
     start: int | None = None
     fault: str = ""
     refers_back: bool = False
     then: int | None = None
+    misread: str = ""
 
 
 Reader = Callable[[Parts], Reading]
@@ -41,6 +42,7 @@ class Printf(NamedTuple):
     first: int = 1  # the number of the first argument
     mixes: bool = False  # whether arguments by number, by name and in order may stand in one string
     gaps: bool = True  # whether numbers may be left out
+    passes: bool = False  # whether counting goes on behind numbers; what has a name stands for all that is left
     unify: Unify = never
 
     def parse(self, text: str) -> FormatString:
@@ -50,8 +52,9 @@ class Printf(NamedTuple):
         builder = Builder(self.first, self.unify)
         styles: set[str] = set()
         for match in self.pattern.finditer(text):
-            takes, start, fault, refers_back, then = _read(self, match[0])
+            takes, start, fault, refers_back, then, misread = _read(self, match[0])
             builder.fail(fault)
+            builder.misread(misread)
             if refers_back and builder.last is None:
                 builder.fail("there is no argument before the first one")
             if start is not None:
@@ -61,6 +64,8 @@ class Printf(NamedTuple):
                 if type != IMPLIED:
                     styles.add("by number" if start is not None else _STYLES[key.__class__])
                 arguments.append(builder.take(key, type))
+                if self.passes:
+                    _pass(builder, key)
             builder.next = then or builder.next
             if match.end() - match.start() > 1:
                 builder.add(match.start(), match.end(), *arguments)
@@ -69,6 +74,20 @@ class Printf(NamedTuple):
         if not self.gaps:
             builder.fail_on_gaps()
         return builder.done()
+
+
+#: Above every number that a directive may have.
+_BEHIND_ALL = 10_000
+
+
+def _pass(builder: Builder, key: Key | None) -> None:
+    """Let counting go on behind an argument that was just taken, by its number or as one of all that are left."""
+    if isinstance(key, int):
+        builder.next = max(builder.next, key + 1)
+    elif key is not None:
+        builder.next = _BEHIND_ALL
+    elif builder.next > _BEHIND_ALL:
+        builder.fail("there is no argument behind the last one")
 
 
 _STYLES = {int: "by number", str: "by name", type(None): "in order"}
@@ -157,9 +176,19 @@ def lettered(rows: str, *, resumes: bool = False) -> Reader:
     return typed(lambda parts: table.get(parts["letter"]), resumes=resumes)
 
 
+def doubtful(read: Reader, why: Callable[[Parts], str]) -> Reader:
+    """The same directives, with what ``why`` says of those that not every version of gettext takes."""
+    return lambda parts: read(parts)._replace(misread=why(parts))
+
+
+def without_digits(parts: Parts) -> str:
+    """The doubt of a point that no digits follow."""
+    return "a precision has no digits" if parts["precision"] == "." else ""
+
+
 def sized(type: str, size: str) -> str:
     """A type that comes in sizes, in this one."""
-    return f"{size} {type}" if size and type in ("integer", "unsigned", "count") else type
+    return f"{size} {type}" if size and type in ("integer", "unsigned", "binary", "count") else type
 
 
 # How a directive gets a number
