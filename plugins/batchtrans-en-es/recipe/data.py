@@ -9,7 +9,7 @@ import json
 import lzma
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: How often a source is seen in an epoch, by the start of its name; 2 where nothing fits: interface strings, public
@@ -31,6 +31,9 @@ _CODE = re.compile(r"`+[^`]+`+")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
 _ENGLISH_WORD = re.compile(r"\b(?:the|and|with|this|that|for|from|you|your|are)\b", re.IGNORECASE)
 _SPANISH_WORD = re.compile(r"\b(?:el|la|los|las|de|en|un|una|que|y|para|se|con|su|por|es|al)\b", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]+")
+_LABEL_WORDS = 8  # a text of more words is no label
+_OFTEN, _MOSTLY = 5, 4  # a common word stands in small letters so often within sentences, so often for each capital
 
 
 def key(text: str) -> str:
@@ -106,6 +109,37 @@ def excluded_keys(paths: list[Path]) -> set[str]:
     return found - {""}
 
 
+def common_words(texts: Iterable[str]) -> set[str]:
+    """Words that stand in small letters within sentences: no names."""
+    small: Counter[str] = Counter()
+    capital: Counter[str] = Counter()
+    for text in texts:
+        words = _LETTERS.findall(text)
+        if len(words) >= _LABEL_WORDS and text.endswith("."):
+            small.update(word for word in words[1:] if word.islower())
+            capital.update(word.lower() for word in words[1:] if word.istitle())
+    return {word for word, times in small.items() if times >= _OFTEN and times > _MOSTLY * capital[word]}
+
+
+def sentence_case(english: str, spanish: str, common: set[str]) -> str:
+    """The Spanish of a label whose English stands In Title Case, with its common words in small letters.
+
+    Some translators keep the English capitals, and a model learns them as if they were Spanish. What stands on both
+    sides, behind a mark or in code keeps its capitals.
+    """
+    words = [word for word in english.split() if len(word) > 3]
+    is_label = len(english.split()) <= _LABEL_WORDS and not english.endswith((".", "?", "!")) and "`" not in english
+    if not is_label or not all(word[0].isupper() or not word[0].isalpha() for word in words):
+        return spanish
+    pieces = spanish.split(" ")
+    for index in range(1, len(pieces)):
+        piece, before = pieces[index], pieces[index - 1]
+        word = piece.rstrip(",:;)")
+        if word.istitle() and word.lower() in common and word not in english and before[-1:].isalpha():
+            pieces[index] = piece.lower()
+    return " ".join(pieces)
+
+
 def weight(source: str) -> float:
     """How often pairs of a source are seen in an epoch."""
     return next((value for start, value in WEIGHTS.items() if source.startswith(start)), 2.0)
@@ -130,7 +164,9 @@ def clean(corpus: Path, unseen: set[str]) -> tuple[dict[tuple[str, str], str], C
             dropped[reason] += 1
         else:
             kept[english, spanish] = source
-    return kept, dropped
+    common = common_words(spanish for _, spanish in kept)
+    cased = {(english, sentence_case(english, spanish, common)): name for (english, spanish), name in kept.items()}
+    return cased, dropped
 
 
 def main() -> None:

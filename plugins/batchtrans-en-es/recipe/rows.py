@@ -24,7 +24,8 @@ _COPY_SHARE = 0.2  # of the other pairs: names, numbers and code words are repla
 _COMMON_COPY_SHARE = 0.7  # of those that speak of Tom or Mary, as a good part of all everyday sentences does
 _MASKED_NAME_SHARE = 0.12  # of the replaced words: by a mask, so that masks are met in all kinds of sentences
 _UPPER_SHARE = 0.05  # of labels: both sides in capitals
-_TITLE_SHARE = 0.05  # of labels: The English In Title Case, the Spanish as it is
+_TITLE_SHARE = 0.2  # of labels: The English In Title Case, the Spanish as a sentence has it
+_MARK_SHARE = 0.05  # of labels: a colon or an ellipsis behind both sides
 _JOIN_SHARE = 0.06  # of sentences: two or three in one row, since long rows of everyday language are rare
 _JOINED_LONGEST = 350  # characters
 _HELP_SHARE = 0.02  # of short texts: behind an option, as in the help of a program; such lines were the most to fail
@@ -132,7 +133,11 @@ def augment(pair: Pair, chance: random.Random) -> tuple[str, str]:
         if draw < _UPPER_SHARE:
             return pair.english.upper(), pair.spanish.upper()
         if draw < _UPPER_SHARE + _TITLE_SHARE:
-            return " ".join(word[:1].upper() + word[1:] for word in pair.english.split()), pair.spanish
+            english = " ".join(word[:1].upper() + word[1:] for word in pair.english.split())
+            return english, pair.spanish[:1].upper() + pair.spanish[1:]
+        if draw < _UPPER_SHARE + _TITLE_SHARE + _MARK_SHARE and pair.spanish[-1:].isalpha():
+            mark = chance.choice((":", "...", "…"))
+            return pair.english + mark, pair.spanish + mark
     return pair.english, pair.spanish
 
 
@@ -157,7 +162,7 @@ def _invented(pair: Pair, chance: random.Random) -> tuple[str, str]:
     made-up ones or by masks."""
     left = Counter(_WORD.findall(pair.english))
     right = Counter(_WORD.findall(pair.spanish))
-    first = _WORD.search(pair.english)
+    first = None if pair.english == pair.spanish else _WORD.search(pair.english)  # a name alone is one, too
     words = [
         word
         for word, count in left.items()
