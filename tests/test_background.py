@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Generator
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchtrans import background
-from batchtrans.background import Line
+from batchtrans.background import Line, Syncer
 
 
 def give(items: list[int], error: Exception | None = None) -> Generator[int, None, None]:
@@ -105,3 +106,29 @@ def test_a_line_that_was_never_used_is_closed_without_a_thread() -> None:
     before = threading.active_count()
     Line().close()
     assert threading.active_count() == before
+
+
+def test_what_a_disk_refuses_is_told_at_the_next_time() -> None:
+    reading, writing = os.pipe()  # a pipe cannot be brought to a disk
+    syncer = Syncer(writing)
+    try:
+        syncer.ask()
+        with pytest.raises(OSError, match="Invalid argument"):
+            while True:
+                syncer.ask()
+    finally:
+        syncer.close()
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_closed_syncer_has_done_its_work_and_left_no_thread() -> None:
+    reading, writing = os.pipe()
+    syncer = Syncer(writing)
+    syncer.ask()
+    syncer.close()
+    os.close(reading)
+    os.close(writing)
+    with pytest.raises(OSError, match="Invalid argument"):
+        syncer.ask()
+    assert "batchtrans-sync" not in {thread.name for thread in threading.enumerate()}

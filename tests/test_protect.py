@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from batchtrans import protect, syntaxes
 from batchtrans.placeholders import compare_strictly
+from batchtrans.syntaxes import prose
 from batchtrans.types import MASK_BASE
 
 FLAGS = [frozenset(), frozenset({"no-c-format"}), frozenset({"c-format", "python-brace-format"})]
@@ -39,6 +40,15 @@ def test_masked_text_comes_back(text: str, flags: frozenset[str]) -> None:
     masked = protect.mask(text, spans)
     assert protect.unmask(masked.text, masked.placeholders) == text
     assert protect.masks_in(masked.text) == list(range(len(spans)))
+
+
+@given(TEXTS)
+def test_a_text_without_signals_has_no_placeholders(text: str) -> None:
+    assert protect.find(text) == list(protect._found(text, frozenset()))
+
+
+def test_every_sign_is_a_signal() -> None:
+    assert all(prose.SIGNAL.search(sign) for sign, _ in prose._SIGNS)
 
 
 @given(TEXTS)

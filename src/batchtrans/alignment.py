@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from .background import Syncer
 from .errors import BatchtransError, UsageError
 from .textio import sync_directory
 
@@ -244,7 +245,8 @@ def forms_of(group: Iterable[AlignmentRecord], field_name: str = "target") -> tu
 
 
 class AlignmentLog:
-    """An open log, appended to by one process at a time. Nothing is durable before :meth:`sync`.
+    """An open log, appended to by one process at a time. What :meth:`share` gave to the system survives this process;
+    nothing is known to be on the disk before :meth:`sync`.
 
     ``history`` is what the log held when it was opened; what a killed run left after the last whole group is gone.
 
@@ -261,6 +263,7 @@ class AlignmentLog:
         self.history = read_history(path)
         self._file.truncate(self.history.length)
         self._file.seek(self.history.length)
+        self._syncer = Syncer(self._file.fileno())
         if created:
             sync_directory(path.parent)
 
@@ -272,15 +275,29 @@ class AlignmentLog:
         """All records of some segments, each in order of form and part."""
         self._file.write(b"".join([record.to_json() + b"\n" for group in groups for record in group]))
 
-    def sync(self) -> None:
-        """Bring everything appended so far to the disk."""
+    def share(self) -> None:
+        """Give everything appended so far to the system, and have it brought to the disk in the background.
+
+        :raises OSError: if that failed with what was appended before.
+        """
         self._file.flush()
+        self._syncer.ask()
+
+    def sync(self) -> None:
+        """Bring everything appended so far to the disk.
+
+        :raises OSError: if that fails, or failed in the background.
+        """
+        self._file.flush()
+        self._syncer.close()
+        self._syncer.check()
         os.fsync(self._file.fileno())
 
     def position(self) -> int:
         return self._file.tell()
 
     def close(self) -> None:
+        self._syncer.close()
         self._file.close()
 
 

@@ -1,4 +1,5 @@
-"""Work in the background: one thread that runs generators one after another while their results are used elsewhere.
+"""Work in the background: a thread that runs generators one after another while their results are used elsewhere, and
+one that brings a file to the disk.
 
 A backend that decodes on a device leaves the processor idle, and a processor that judges and logs leaves the device
 idle. With the backend on a thread of its own each works while the other does.
@@ -6,6 +7,7 @@ idle. With the backend on a thread of its own each works while the other does.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Generator, Iterator
@@ -71,6 +73,51 @@ class Line:
             if self._closed.is_set():
                 return
             ended = monotonic()
+
+
+class Syncer:
+    """Brings an open file to the disk whenever it is asked to, without anyone waiting for the disk. What is asked while
+    it works is done together, by the next time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._asked = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def ask(self) -> None:
+        """Have everything that was written so far brought to the disk.
+
+        :raises OSError: if that failed with what was written before.
+        """
+        self.check()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="batchtrans-sync", daemon=True)
+            self._thread.start()
+        self._asked.set()
+
+    def check(self) -> None:
+        """:raises OSError: if what was written could not be brought to the disk; the system says so only once."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End the thread, after what it was asked for."""
+        if self._thread is not None:
+            self._closed = True
+            self._asked.set()
+            self._thread.join()
+            self._thread, self._closed = None, False
+
+    def _work(self) -> None:
+        while self._error is None and not self._closed:
+            self._asked.wait()
+            self._asked.clear()
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                self._error = error
 
 
 #: An item, or what ended the generator; nothing at its end.

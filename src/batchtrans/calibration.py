@@ -56,9 +56,8 @@ def features_of(records: Sequence[AlignmentRecord]) -> tuple[float, ...] | None:
     and that times the mean; how far the lengths differ, as the absolute logarithm of their ratio; the share of the
     translation's words that are the source's; how many doubts the judges have; whether one answer was enough.
     """
-    asked = [record for record in records if record.origin != "copy"]
-    scores = [(record.logprob, max(record.tokens[1], 1)) for record in asked if record.logprob is not None]
-    if not scores or len(scores) < len(asked):
+    scores = _scores(records)
+    if not scores:
         return None
     tokens = sum(count for _, count in scores)
     total = sum(score[0] * count for score, count in scores)
@@ -73,10 +72,23 @@ def features_of(records: Sequence[AlignmentRecord]) -> tuple[float, ...] | None:
         size,
         size * total / tokens,
         abs(math.log((len(target) + 1) / (len(source) + 1))),
-        sum(word in known for word in theirs) / max(len(theirs), 1),
+        sum(map(known.__contains__, theirs)) / max(len(theirs), 1),
         float(len({code for record in records for code in record.checks} - {UNSURE})),
         float(any(record.tries > 1 for record in records)),
     )
+
+
+def mean_logprob(records: Sequence[AlignmentRecord]) -> float | None:
+    """The first of the features alone."""
+    scores = _scores(records)
+    return sum(score[0] * count for score, count in scores) / sum(count for _, count in scores) if scores else None
+
+
+def _scores(records: Sequence[AlignmentRecord]) -> list[tuple[tuple[float, float], int]]:
+    """Mean and least log-probability of each translated part, and its number of tokens; nothing where one has none."""
+    asked = [record for record in records if record.origin != "copy"]
+    scores = [(record.logprob, max(record.tokens[1], 1)) for record in asked if record.logprob is not None]
+    return scores if len(scores) == len(asked) else []
 
 
 class Step(NamedTuple):

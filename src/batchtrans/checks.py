@@ -30,6 +30,7 @@ _NOT_DIGIT = re.compile(r"\D")
 _INNER_CAPITAL = re.compile("[a-zà-öø-ÿ][A-ZÀ-ÖØ-Þ]")
 _DOUBLED = re.compile(r"\b([^\W\d_]{2,})\s+\1\b", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
+_NOTHING: Counter[str] = Counter()  # most texts have no numbers, and to make a counter takes longer than to see that
 _ACCENTED = re.compile(r"[^\W\d_\x00-\x7f]")
 #: Writing systems that need about a third of the characters.
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
@@ -147,13 +148,14 @@ def _changed(ours: Counter[str], theirs: Counter[str]) -> str:
 
 def _numbers(text: str) -> Counter[str]:
     """Digit groups with the separators taken out: ``1,024.5`` and ``1.024,5`` are the same number here."""
-    return Counter(_NOT_DIGIT.sub("", number) for number in _NUMBER.findall(text))
+    numbers = _NUMBER.findall(text)
+    return Counter(_NOT_DIGIT.sub("", number) for number in numbers) if numbers else _NOTHING
 
 
 def _names(text: str, spans: Sequence[Span]) -> Counter[str]:
     """The words with a capital inside, each once, but for those within placeholders."""
     if not _INNER_CAPITAL.search(text):
-        return Counter()
+        return _NOTHING
     words = (word for word in _WORD.finditer(text) if _INNER_CAPITAL.search(word[0]))
     return Counter({word[0] for word in words if not any(span.start <= word.start() < span.end for span in spans)})
 

@@ -157,8 +157,7 @@ def _opened(target: str) -> str:
 
 
 def _capitals(source: str, target: str, base: str, spans: Sequence[Span]) -> str:
-    letters = [character for character in source if character.isalpha()]
-    if base not in _OWN_CAPITALS and len(letters) >= _FEW and source.upper() == source != source.lower():
+    if source.isupper() and base not in _OWN_CAPITALS and sum(map(str.isalpha, source)) >= _FEW:
         return _upper(target, spans)
     ours = source.lstrip(_OPENING)[:1]
     place = len(target) - len(target.lstrip(_OPENING))

@@ -88,7 +88,8 @@ class LanguageJudge:
         """
         plain = _plain(text)
         words = _WORD.findall(plain)
-        if len(words) < LEAST_WORDS or sum(word == word.lower() for word in words) < _LEAST_SMALL:
+        small = islice((word for word in words if word == word.lower()), _LEAST_SMALL)
+        if len(words) < LEAST_WORDS or len([*small]) < _LEAST_SMALL:
             return False
         if self._between is None:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .alignment import AlignmentRecord
-from .calibration import LEAST, LEAST_MEAN, UNSURE, Calibration, features_of
+from .calibration import LEAST, LEAST_MEAN, UNSURE, Calibration, features_of, mean_logprob
 from .errors import UsageError
 
 
@@ -54,11 +54,12 @@ class Marking:
         """
         if all(record.origin == "copy" for record in records):
             return list(records)
-        features = features_of(records)
         confidence = records[0].confidence
         if self._calibration is None:
-            unsure = features is not None and features[0] < LEAST_MEAN
+            mean = mean_logprob(records)
+            unsure = mean is not None and mean < LEAST_MEAN
         else:
+            features = features_of(records)
             confidence = None if features is None else round(self._calibration.confidence(features), 4)
             unsure = self._bounded if confidence is None else self.is_unsure(confidence)
         if not unsure and confidence == records[0].confidence:

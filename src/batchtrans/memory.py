@@ -7,11 +7,13 @@ so that a million rows do not have to fit in memory; it is filled anew from the 
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+
+import orjson
 
 from .errors import UsageError
 from .pairs import Unit, read_units
@@ -27,6 +29,12 @@ class Known(NamedTuple):
     confidence: float | None = None
 
 
+#: Statements let other threads work, and wait for them afterwards: that takes longer than a row.
+_TOGETHER = 256
+_INSERT = "INSERT OR IGNORE INTO known VALUES " + ", ".join(["(?, ?, ?, ?, ?)"] * _TOGETHER)
+_SELECT = "SELECT targets, origin, doubtful, confidence FROM known WHERE key = ?"
+
+
 class Memory:
     """An exact-match store. Later additions do not replace earlier ones."""
 
@@ -34,16 +42,18 @@ class Memory:
         self._base = sqlite3.connect("")  # a temporary file that vanishes with the connection
         self._base.execute("PRAGMA journal_mode = OFF")
         self._base.execute(
-            "CREATE TABLE known (key BLOB PRIMARY KEY, targets TEXT, origin TEXT, doubtful INT, confidence REAL)"
+            "CREATE TABLE known (key BLOB PRIMARY KEY, targets BLOB, origin TEXT, doubtful INT, confidence REAL)"
             " WITHOUT ROWID"
         )
         self._base.execute("CREATE TABLE decided (segment TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._fresh: dict[bytes, Known] = {}  # what is not in the base yet
 
     def add(self, context: str, sources: tuple[str, ...], known: Known) -> None:
-        self._base.execute(
-            "INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?, ?)",
-            (_key(context, sources), json.dumps(known.targets), *known[1:]),
-        )
+        self._fresh.setdefault(_key(context, sources), known)
+        if len(self._fresh) == _TOGETHER:
+            rows = [(key, orjson.dumps(one.targets), *one[1:]) for key, one in self._fresh.items()]
+            self._base.execute(_INSERT, [*chain.from_iterable(rows)])
+            self._fresh.clear()
 
     def learn(self, units: Iterable[Unit], origin: str) -> None:
         """Add what files and logs hold."""
@@ -51,10 +61,11 @@ class Memory:
             self.add(unit.context, unit.sources, Known(unit.targets, origin, unit.doubtful, unit.confidence))
 
     def find(self, context: str, sources: tuple[str, ...]) -> Known | None:
-        row = self._base.execute(
-            "SELECT targets, origin, doubtful, confidence FROM known WHERE key = ?", (_key(context, sources),)
-        ).fetchone()
-        return Known(tuple(json.loads(row[0])), row[1], bool(row[2]), row[3]) if row else None
+        key = _key(context, sources)
+        row = self._base.execute(_SELECT, (key,)).fetchone()
+        if row is None:
+            return self._fresh.get(key)
+        return Known(tuple(orjson.loads(row[0])), row[1], bool(row[2]), row[3]) if row else None
 
     def settle(self, segment: str) -> None:
         """Remember that the run that is being resumed has decided this segment."""

@@ -6,6 +6,7 @@ model. Both read the file as a stream; neither holds more than a window of it.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections import Counter
@@ -152,6 +153,7 @@ class LazyBackend:
         if not self._started:
             self._started = True  # also if it fails: what it took by then is given back
             self.fingerprint = dict(backend.start(*self._languages))
+            gc.freeze()  # what a model's libraries made stays; to look through it again and again takes a tenth
         return backend
 
     def _created(self) -> Backend:
@@ -462,8 +464,9 @@ def _translate(
             for decision in decisions:
                 changed = changed or decision.changed
                 outcome.add(decision)
-            journal.log.sync()
+            journal.log.share()
             progress(len(decisions))
+    journal.log.sync()
     return changed
 
 

@@ -42,6 +42,8 @@ def find(text: str, flags: frozenset[str] = frozenset()) -> list[Span]:
 
     ``flags`` are gettext's and choose the syntaxes, see :mod:`.syntaxes`; without any only unmistakable shapes count.
     """
+    if not flags and not prose.SIGNAL.search(text):
+        return []
     return list(_found(text, flags))
 
 
@@ -73,6 +75,8 @@ def disjoint(spans: Iterable[Span]) -> list[Span]:
 
 def mask(text: str, spans: Sequence[Span]) -> Masked:
     """Replace the spans by the masks ``chr(MASK_BASE)``, ``chr(MASK_BASE + 1)`` and so on, in order."""
+    if not spans:
+        return Masked(text, ())
     pieces: list[str] = []
     position = 0
     for index, span in enumerate(spans):
@@ -96,7 +100,8 @@ def masks_in(text: str) -> list[int]:
 
 def renumber(text: str) -> tuple[str, list[int]]:
     """Number the masks of ``text`` anew from 0, in order; also which old number each new one had."""
-    old = masks_in(text)
+    if not (old := masks_in(text)):
+        return text, old
     table = {MASK_BASE + number: chr(MASK_BASE + index) for index, number in enumerate(old)}
     return text.translate(table), old
 

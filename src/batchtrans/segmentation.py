@@ -119,6 +119,8 @@ def rewrap(source: str, target: str) -> str:
     A target with fewer blanks than the source has breaks gets as many breaks as it has blanks.
     """
     breaks = list(_BREAK.finditer(source))
+    if not breaks:
+        return target
     blanks = [match.span() for match in re.finditer(" +", target)]
     pieces: list[str] = []
     position = first = 0

@@ -63,6 +63,8 @@ _SHAPES = (
 #: Java and ICU, are not among them, nor are hyphens.
 SIGNS = "@<>`%{}$&\\/~[]|"
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
+#: What a text with any placeholder has somewhere, and most texts have nowhere: a character of each sign, or a mask.
+SIGNAL = re.compile("[@<`%{$&|/\\\\\\]\ue000-\uf8ff]|--|www\\.")
 #: Of these a declared syntax knows more.
 _UNDECLARED = ("printf", "brace", "variable", "linked", "pipe")
 
