@@ -369,6 +369,7 @@ def test_a_model_is_calibrated_and_a_run_keeps_to_the_bound(cli: Cli, noisy: Pat
         + "\n".join(f'msgid "{text}"\nmsgstr ""\n' for text in dict.fromkeys(texts))
     )
     run = ("run", "a.po", "--to", "es", "--backend", "noisy", "--fresh")
+    assert cli(*run, "--max-error", "20%", "--dry-run", plugins=(noisy,)).returncode == 0
     done = cli(*run, "--max-error", "20%", plugins=(noisy,))
     assert done.returncode == 0 and b"translations with a confidence under 0." in done.stderr, done.stderr.decode()
     records = [json.loads(line) for line in (tmp_path / "a.es.po.align.jsonl").read_bytes().splitlines()[1:-1]]
@@ -410,6 +411,11 @@ def test_a_bound_holds_for_what_is_taken_from_an_earlier_run(cli: Cli, noisy: Pa
     ("arguments", "code", "message"),
     [
         (["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "2%"], 2, "has no calibration"),
+        (
+            ["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "2%", "--dry-run"],
+            2,
+            "has no calibration",
+        ),
         (["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "2"], 2, "between 0 and 100 %"),
         (["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "x%"], 2, "Write 2% or 0.02"),
         (["run", "a.txt", "--to", "es", "--mark", "none", "--max-error", "2%"], 2, "--mark none does not"),

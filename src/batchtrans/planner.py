@@ -17,6 +17,7 @@ from .checks import Check
 from .costs import Clock, Costs, Seconds, Work
 from .glossary import Glossary
 from .ladder import Begun
+from .marking import Marking
 from .measuring import Sample, measure, requested
 from .memory import Memory
 from .pipeline import BACKGROUND_WINDOWS, Job, LazyBackend, Settings, Survey, recall, windows
@@ -55,7 +56,7 @@ class Planner:
     def plan(self, job: Job, contents: Survey, checks: Sequence[Check], glossary: Glossary | None) -> Plan:
         """What would be done with a document.
 
-        :raises BatchtransError: if it is refused.
+        :raises BatchtransError: if it is refused, or a bound is asked for that the model's confidence cannot keep.
         """
         plan, settings = Plan(job), self._settings[job.format]
         document = self._formats[job.format].open(job.source, settings.open_options())
@@ -65,6 +66,8 @@ class Planner:
                 if self._backend is None:
                     self._backend, self.meter = self._lazy.unstarted()
                 fingerprint = self._lazy.fingerprint or self._lazy.preview()
+                if fingerprint.get("calibration") is None:
+                    Marking(settings.mark, max_error=settings.max_error)  # which refuses a bound, as in a run
                 if recall(job, document, settings, fingerprint, memory, fresh=self._fresh):
                     return replace(plan, up_to_date=True)
             backend = self._backend if contents.selected else None
