@@ -1047,3 +1047,43 @@ def test_many_ids_are_told_apart(catalogue: Make) -> None:
     found: Iterator[str] = (segment.id for segment in segments(catalogue(text)))
     counted = Counter(identity.partition("#")[2] for identity in found)
     assert counted == {"": 9000, "2": 1000}
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> str:
+    """Entries with the white space and comments that a catalogue may have and hardly ever has."""
+    blank = st.sampled_from(["", " ", "\n", "\n  ", "\t", "\r\n", "\v"])
+    strings = st.lists(st.sampled_from(['""', '"a b"', '"\\n"', '"\\"q\\" \\\\"', '"ñ"']), min_size=1, max_size=3)
+    comment = st.sampled_from(["# t\n", "#\n", "#: a.c:1\n", "#. note\n", "#, fuzzy\n", '#~ msgid "o"\n', " # t\r\n"])
+    ends = st.sampled_from(["\n", "\n\n", "\r\n", ""])
+    text = ""
+    for number in range(draw(st.integers(1, 4))):
+        text += "".join(draw(st.lists(comment, max_size=2))) + draw(st.sampled_from(["", " ", "\t", 'msgctxt "c"\n']))
+        text += "msgid" + draw(blank) + f'"{number}"' + draw(blank).join(["", *draw(strings)]) + draw(blank)
+        text += "msgstr" + draw(blank) + draw(blank).join(draw(strings)) + draw(ends)
+    return text
+
+
+@given(layouts())
+def test_however_entries_are_laid_out_they_say_the_same_in_every_encoding(text: str) -> None:
+    """Most entries of UTF-8 are found at once, those of UTF-16 statement by statement."""
+    found = []
+    for codec, mark in (("utf-8", b""), ("utf-16-le", b"\xff\xfe")):
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "a.po"
+            path.write_bytes(mark + text.encode(codec))
+            pieces = list(opened(path, encoding="utf-8" if not mark else "utf-16").pieces())
+        said = [piece if isinstance(piece, bytes) else piece.raw for piece in pieces]
+        assert b"".join(said) == mark + text.encode(codec)
+        segments = [piece for piece in pieces if isinstance(piece, Segment)]
+        found.append(
+            [
+                (
+                    segment._replace(raw=b"", slots=(), location=segment.location._replace(start=0, end=0)),
+                    segment.raw.decode(codec),
+                    [segment.raw[start:end].decode(codec) for start, end in segment.slots],
+                )
+                for segment in segments
+            ]
+        )
+    assert found[0] == found[1]

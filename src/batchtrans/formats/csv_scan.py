@@ -81,6 +81,12 @@ class Scanner:
             tail = rf"(?:[^{delimiter}\r\n]{plain})?"
             quoted = rf"{quote}({inside}(?:{pair}{inside})*){quote}(?!{quote})({tail})"
             self._quoted = re.compile(quoted, re.DOTALL)
+        #: The cells of a line, between delimiters and edges, if quotes stand around cells or doubled in one only.
+        self._cells: re.Pattern[str] | None = None
+        if quote and not escape:
+            inside = rf"[^\r{quote}]*"
+            cell = rf"{quote}{inside}(?:{quote}{quote}{inside})*{quote}|[^\r{delimiter}{quote}]*"
+            self._cells = re.compile(rf"(?<![^{delimiter}])(?:{cell})(?![^{delimiter}])")
 
     def record(self, text: str, position: int, final: bool) -> Record | None:
         """The record at ``position``, or ``None`` if the text ends before it does; ``final``: no more text follows.
@@ -200,11 +206,17 @@ class Scanner:
         :raises Unterminated: as :meth:`record` does.
         """
         delimiter, quote, escape = (character or "\r" for character in self.dialect)
+        closed = self._cells.findall if self._cells else None
         position, size = 0, len(text)
         while position < size:
             end = text.find("\n", position)
             line = text[position:end]
             if end < 0 or quote in line or "\r" in line or escape in line:
+                cells = closed(line) if closed and end >= 0 else []
+                if cells and delimiter.join(cells) == line:  # they follow one another without a gap
+                    yield text, position, end + 1, cells, "\n", 1
+                    position = end + 1
+                    continue
                 found = self._closed(text, position, end) or self.record(text, position, final)
                 if found is None:
                     break

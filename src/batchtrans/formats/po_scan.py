@@ -27,7 +27,14 @@ STATEMENT = re.compile(
     % (_WS, _WS, _WS, _WS, _QUOTED, _WS, _QUOTED, _WS)
 )
 STRING = re.compile(_QUOTED)
-#: The usual entry at once, its msgid (1), msgstr keyword and strings (2, 3): what STATEMENT would find in two steps.
+#: Most entries: their keywords begin lines, and what stands before these says nothing to the scanner. Where the msgid
+#: begins and ends (1), its strings (2), where msgstr begins (3), its strings (4).
+_USUAL = re.compile(
+    rb"(?<![ \t])(?:#(?:[ :][^\r\n]*)?\r?\n)*"
+    rb"(msgid) (%s(?:\r?\n%s)*)\r?\n(msgstr) (%s(?:\r?\n%s)*)%s(?![\" \t\v\f\r\n])"
+    % (_QUOTED, _QUOTED, _QUOTED, _QUOTED, _WS)
+)
+#: A simple entry behind its comments: its msgid (1), msgstr keyword and strings (2, 3), for STATEMENT two steps.
 _SIMPLE = re.compile(
     rb"msgid%s(%s(?:%s%s)*)%s(msgstr)%s(%s(?:%s%s)*)%s"
     % (_WS, _QUOTED, _WS, _QUOTED, _WS, _WS, _QUOTED, _WS, _QUOTED, _WS)
@@ -44,6 +51,7 @@ NEWLINE = re.compile(rb"\r\n|\n|\r")
 FLAG = re.compile(r"range:\s*[^\s,]+|[^\s,]+")
 _SLOT_MARKS = (b",", b"=", b"|")  # flags (gettext 0.26 writes lasting ones as "#=") and previous text
 _NO_FLAGS: tuple[str, ...] = ()
+_NOTHING = (0, 0)  # the slot of flags that are not there
 _NOTE_LIMIT = 500  # characters of the extracted comments that are worth showing to a translator
 
 
@@ -161,11 +169,17 @@ class Window:
 
     def pieces(self) -> Generator[bytes | Entry, None, int]:
         """The complete entries; returns how many bytes were used up. The rest begins an entry that goes on."""
-        view, size, unit = self.view, len(self.view), self.charset.unit
+        view, size, unit, plain = self.view, len(self.view), self.charset.unit, self._plain
         taken, position = 0, _SPACE.match(self.view).end()  # type: ignore[union-attr]
         live = position
         while position < size:
             live = position
+            usual = _USUAL.match(view, position) if plain else None
+            if usual is not None and ((end := usual.end()) < size or self.final):
+                yield self._usual(usual, taken)
+                taken = usual.end(4)
+                position = live = end
+                continue
             special = head_end = _PLAIN_COMMENTS.match(view, position).end()  # type: ignore[union-attr]
             if special < size and view[special] == 0x23:
                 head_end = COMMENTS.match(view, special).end()  # type: ignore[union-attr]
@@ -184,6 +198,26 @@ class Window:
         if keep > taken:
             yield self.data[taken * unit : keep * unit]
         return keep * unit
+
+    def _usual(self, match: re.Match[bytes], taken: int) -> Entry:
+        """The entry of a match of ``_USUAL``, which follows what has been given out up to ``taken``."""
+        _, (start, _), source, (msgstr, _), target = match.regs
+        view, end = self.view, target[1]
+        return _new_entry(
+            (
+                view[taken:start],
+                view[start:end],
+                (_NOTHING, (msgstr - start, end - start)),
+                self.offset + start,
+                self.line_at(start),
+                self.domain,
+                None,
+                (self.text(source),),
+                (self.text(target),),
+                "",
+                _NO_FLAGS,
+            )
+        )
 
     def _message(self, position: int) -> tuple[_Spans | None, int]:
         """The message at a position and where the next thing begins; no message for a ``domain`` line, and -1 for the
