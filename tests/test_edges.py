@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from batchtrans.checks import judge
 from batchtrans.edges import differing_ends, end_mark, mend
 from batchtrans.parts import cut
 from batchtrans.protect import find
+from conftest import Cli
 
 
 def mended(source: str, target: str, language: str) -> str:
@@ -142,6 +145,48 @@ def test_the_end_of_a_right_translation_is_not_doubted(language: str, source: st
 def test_another_end_is_doubted_in_every_script(language: str, source: str, target: str, ends: tuple[str, str]) -> None:
     assert differing_ends(source, target, language) == ends
     assert "end" in {problem.code for problem in judge(source, target, language=language)}
+
+
+@pytest.mark.parametrize(
+    ("source_language", "source", "target", "doubt"),
+    [
+        ("el", "Έτοιμο;", "Ready?", None),
+        ("el", "Έτοιμο;", "Ready;", ("?", ";")),
+        ("el_GR", "πρώτο·", "first;", None),
+        ("en", "Έτοιμο;", "Ready?", (";", "?")),
+        ("hy", "Պատրաստ է:", "Ready.", None),
+        ("hy", "Պատրա՞ստ է", "Is it ready?", None),
+        ("ja", "ファイルを削除しますか。", "Delete the file?", None),
+        ("ja", "完了。", "Done?", (".", "?")),
+        ("my", "အဆင်သင့်ဖြစ်ပြီလား။", "Ready?", None),
+        ("th", "พร้อม", "Ready.", None),
+        ("th", "พร้อม", "Ready:", ("", ":")),
+        ("zh_CN", "打开「它」。", "Open “it”.", None),
+        ("fr", "Prêt\u00a0?", "Ready?", None),
+        ("es", "¿Listo?", "Ready?", None),
+    ],
+)
+def test_the_end_of_a_source_is_read_in_its_own_language(
+    source_language: str, source: str, target: str, doubt: tuple[str, str] | None
+) -> None:
+    assert differing_ends(source, target, "en", source_language) == doubt
+    found = {problem.code for problem in judge(source, target, language="en", source_language=source_language)}
+    assert ("end" in found) is (doubt is not None)
+    if doubt is None:
+        assert mend(source, target, "en", find(target), source_language) == target
+
+
+def test_a_run_and_check_read_ends_by_from(cli: Cli, tmp_path: Path) -> None:
+    pairs = [("Έτοιμο;", "Ready?"), ("Τέλος;", "The end;")]
+    rows = "".join(f"{source},{target}\n" for source, target in pairs)
+    (tmp_path / "a.csv").write_text(f"source,target\n{rows}", encoding="utf-8")
+    done = cli("check", "a.csv", "--from", "el", "--to", "en")
+    assert done.stdout.decode() == "a.csv:3: warning: end: the source ends in '?', the translation in ';'\n"
+    (tmp_path / "a.txt").write_text("Έτοιμο;\n", encoding="utf-8")
+    for source_language, doubted in (("el", True), ("en", False)):  # pseudo writes the mark again
+        done = cli("run", "a.txt", "--from", source_language, "--to", "es", "--backend", "pseudo", "--fresh")
+        assert done.returncode == 0
+        assert (b'"checks":["end"]' in (tmp_path / "a.es.txt.align.jsonl").read_bytes()) is doubted
 
 
 @pytest.mark.parametrize(

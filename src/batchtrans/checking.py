@@ -184,6 +184,7 @@ class Checker:
     def _judged(self, language: str, source: str, target: str, flags: frozenset[str], **options: Any) -> list[Problem]:
         """``language`` is that of the target, or unknown."""
         checks, foreign = self._checks(language)
+        options.setdefault("source_language", self.request.source_lang)
         return judges.judge(source, target, flags, further=checks, foreign=foreign, language=language, **options)
 
     def _checks(self, language: str) -> tuple[Sequence[judges.Check], judges.Foreign | None]:
@@ -222,7 +223,8 @@ class Checker:
                     form = number if first.form is not None else None
                     # A log does not say how many numbers select a form: each may leave its number out.
                     flags, relaxed = frozenset(first.flags), first.forms > 1
-                    problems = self._judged(run.header["to"], source, target, flags, relaxed=relaxed)
+                    own = {"source_language": run.header["from"], "relaxed": relaxed}
+                    problems = self._judged(run.header["to"], source, target, flags, **own)
                     yield from _findings(path, line, first.segment, form, problems)
 
     # Pairs

@@ -47,21 +47,22 @@ def judge(
     foreign: Foreign | None = None,
     soft: bool = True,
     language: str = "",
+    source_language: str = "en",
 ) -> list[Problem]:
     """Everything that the judges find in ``target`` as a translation of ``source``, hard problems first.
 
     ``relaxed`` lets a plural form leave out directives of its source (see :meth:`Document.relaxed`). ``further`` are
     checks from plugins. ``against`` is the text whose directives count where it is not the source: msgid_plural, with
     which gettext compares every form. ``foreign`` tells whether a text is in the source's language, see
-    :mod:`.languages`. Without ``soft`` our own judges look for hard problems only. ``language`` is the target's, which
-    says what its end marks mean; the source's are read as English ones.
+    :mod:`.languages`. Without ``soft`` our own judges look for hard problems only. ``language`` is the target's and
+    ``source_language`` the source's, which say what their end marks mean.
     """
     ours, theirs = find(source, flags), find(target, flags)
     problems = list(_hard(source, target, flags, relaxed, ours, theirs, against))
     for check in further:
         problems.extend(check(source, target, flags))
     if soft:
-        problems.extend(_soft(source, target, ours, theirs, language))
+        problems.extend(_soft(source, target, ours, theirs, differing_ends(source, target, language, source_language)))
         if foreign is not None and _is_in_doubt(source, target) and foreign(target):
             problems.append(Problem("language", "the translation seems to be in the source's language"))
     return sorted(problems, key=lambda problem: not problem.hard) if problems else problems
@@ -102,12 +103,14 @@ def judge_form(plural: str, target: str, flags: frozenset[str], relaxed: bool) -
     yield from compare_formats(plural, target, syntaxes.selected(flags), relaxed)
 
 
-def _soft(source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span], language: str) -> Iterator[Problem]:
+def _soft(
+    source: str, target: str, ours: Sequence[Span], theirs: Sequence[Span], ends: tuple[str, str] | None
+) -> Iterator[Problem]:
     if source == target:
         if has_words(source, ours) and sum(word.islower() for word in _WORD.findall(source)) >= 2:
             yield Problem("unchanged", "the translation is the source, unchanged")
         return  # nothing below can differ
-    if ends := differing_ends(source, target, language):
+    if ends:
         yield Problem("end", "the source ends {}, the translation {}".format(*map(_ending, ends)))
     if (ours or theirs) and (code := _differing_code(source, target, ours, theirs)):
         yield Problem("code", f"another name in backquotes: {code}")

@@ -76,7 +76,7 @@ _FEW = 5  # letters of a text in capitals; a shorter one may be a name of its ow
 _OWN_CAPITALS = ("az", "de", "el", "lt", "tr")
 
 
-def mend(source: str, target: str, language: str, spans: Sequence[Span] = ()) -> str:
+def mend(source: str, target: str, language: str, spans: Sequence[Span] = (), source_language: str = "en") -> str:
     """The target, both texts without blanks at the edges; ``spans`` are the placeholders in it, which stay."""
     base = base_language(language)
     if not source or not target:
@@ -84,7 +84,7 @@ def mend(source: str, target: str, language: str, spans: Sequence[Span] = ()) ->
     if base in _NEVER_TWICE and not spans and not _TWICE.search(source):
         target = _TWICE.sub(r"\1", target)
     target = _capitals(source, target, base, spans)
-    target = _last_mark(source, target, base, spans)
+    target = _last_mark(source, target, base, spans, source_language)
     return _opened(target) if base == "es" and not _ends_in(target, spans) else target
 
 
@@ -100,22 +100,29 @@ def end_mark(text: str, language: str = "") -> str:
     return mark if mark in _ENGLISH else ""
 
 
-def differing_ends(source: str, target: str, language: str = "") -> tuple[str, str] | None:
-    """The marks that the texts end with, as English has them, where the target in ``language`` does not say in its own
-    way what the source says; ``None`` where it does."""
-    ours, theirs = end_mark(source), end_mark(target, language)
-    if ours == theirs:
+def differing_ends(source: str, target: str, language: str = "", source_language: str = "en") -> tuple[str, str] | None:
+    """The marks that the texts end with, as English has them, where neither says in the way of its own language what
+    the other one says; ``None`` where one does."""
+    ours, theirs = end_mark(source, source_language), end_mark(target, language)
+    if ours == theirs or _says(target, ours, language) or _says(source, theirs, source_language):
         return None
-    said = _OTHERWISE.get(base_language(language), {}).get(ours) if language else None
-    return None if said and said.search(target.rstrip().rstrip(_BEHIND)) else (ours, theirs)
+    return ours, theirs
+
+
+def _says(text: str, mark: str, language: str) -> bool:
+    """Whether a text ends in the way in which its language says the same as a mark without writing it."""
+    said = _OTHERWISE.get(base_language(language), {}).get(mark) if language else None
+    return bool(said and said.search(text.rstrip().rstrip(_BEHIND)))
 
 
 def _ends_in(target: str, spans: Sequence[Span]) -> bool:
     return any(span.end == len(target) for span in spans)
 
 
-def _last_mark(source: str, target: str, base: str, spans: Sequence[Span]) -> str:
-    ours, theirs = end_mark(source), end_mark(target, base)
+def _last_mark(source: str, target: str, base: str, spans: Sequence[Span], source_language: str) -> str:
+    ours, theirs = end_mark(source, source_language), end_mark(target, base)
+    if theirs != ours and _says(source, theirs, source_language):
+        return target
     if (ours and ours in _UNMARKED.get(base, "")) or (theirs and _ends_in(target, spans)):
         return target
     if ours and ours == theirs:

@@ -120,7 +120,7 @@ class Begun(NamedTuple):
 class Ladder:
     """Asks through a scheduler, judges with the built-in checks and ``further`` ones; ``foreign`` tells whether a text
     is in the source's language, and ``terms`` which terms of a glossary a request should carry. ``language`` is the
-    target's, in which edges are mended."""
+    target's, in which edges are mended, ``source_language`` that in which the source's are read."""
 
     def __init__(
         self,
@@ -129,6 +129,7 @@ class Ladder:
         foreign: judges.Foreign | None = None,
         terms: Callable[[str], Sequence[Term]] | None = None,
         language: str = "",
+        source_language: str = "en",
     ) -> None:
         self._scheduler = scheduler
         self.backend = scheduler.backend
@@ -136,6 +137,7 @@ class Ladder:
         self._foreign = foreign
         self._terms = terms
         self._language = language
+        self._source_language = source_language
 
     def climb(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Every unit exactly once, when its parts are done or nothing is left to try; in lists fit to be logged."""
@@ -339,7 +341,8 @@ class Ladder:
 
     def _judge(self, item: _Item, text: str, *, misplaced: bool = False) -> None:
         part, text = item.part, text.strip()
-        better = mend(part.cut.core, text, self._language, protect.find(text, item.flags))
+        spans = protect.find(text, item.flags)
+        better = mend(part.cut.core, text, self._language, spans, self._source_language)
         part.repaired = better != text
         relaxed = item.form.relaxed and item.whole
         part.problems = judges.judge(
@@ -350,6 +353,7 @@ class Ladder:
             further=self._further,
             foreign=self._foreign,
             language=self._language,
+            source_language=self._source_language,
         )
         part.problems[:0] = [
             *compare_strictly(part.cut.core, better, item.flags),

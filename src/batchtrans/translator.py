@@ -96,7 +96,8 @@ class Translator:
         checks = [*checks, glossary.check] if glossary else checks
         foreign = foreign_judge(document.source_lang, document.target_lang)
         terms = glossary.terms_of if glossary and backend and backend.takes_terms else None
-        self.ladder = Ladder(self._scheduler, checks, foreign, terms, document.target_lang) if self._scheduler else None
+        languages = document.target_lang, document.source_lang
+        self.ladder = Ladder(self._scheduler, checks, foreign, terms, *languages) if self._scheduler else None
         self._memory = memory
         self._selected = REDO[redo]
         self._marking = marking or Marking()
