@@ -17,9 +17,22 @@ RECORDS = st.builds(
     segment=st.text(max_size=5),
     source=st.text(max_size=9),
     target=st.text(max_size=9),
+    status=st.sampled_from(["ok", "failed"]),
+    origin=st.sampled_from(["mt", "kept"]),
     why=st.text(max_size=3),
     form=st.none() | st.integers(0, 5),
-    span=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    forms=st.integers(0, 3),
+    part=st.integers(0, 3),
+    parts=st.integers(0, 3),
+    line=st.integers(0, 3),
+    span=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    key=st.text(max_size=2),
+    row=st.none() | st.integers(0, 3),
+    column=st.text(max_size=2),
+    context=st.text(max_size=2),
+    flags=st.lists(st.text(max_size=3), max_size=2).map(tuple),
+    state=st.sampled_from(["", "done"]),
+    tries=st.integers(0, 2),
     masks=st.lists(st.text(max_size=3), max_size=3).map(tuple),
     logprob=st.none() | st.tuples(st.floats(-9, 0), st.floats(-9, 0)),
 )
@@ -27,7 +40,14 @@ RECORDS = st.builds(
 
 @given(RECORDS)
 def test_a_record_comes_back_from_its_line(record: AlignmentRecord) -> None:
-    assert AlignmentRecord.from_json(orjson.loads(record.to_json())) == record
+    values = orjson.loads(record.to_json())
+    assert AlignmentRecord.from_json(values) == record
+    assert values.pop("type") == "record"
+    assert list(values) == [
+        name
+        for name, value in record._asdict().items()
+        if name in ("segment", "source") or value != AlignmentRecord._field_defaults[name]
+    ]
 
 
 def test_defaults_are_left_out() -> None:

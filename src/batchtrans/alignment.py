@@ -8,8 +8,9 @@ results: resuming, reusing, replaying and exporting all read it. ``docs/alignmen
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from .errors import BatchtransError, UsageError
 from .textio import sync_directory
 
 SCHEMA = 1
+_BLOCK = 1 << 17  # bytes of a log that are parsed at a time
 _RUN_LINE = b'{"type":"run",'  # how every log begins
 _TYPES = ("run", "record", "end")
 #: Statuses whose target stands in the output.
@@ -69,12 +71,44 @@ class AlignmentRecord(NamedTuple):
 
     def to_json(self) -> bytes:
         """One line of the log, without its line feed."""
-        values: dict[str, Any] = {"type": "record"}
-        for name, value, default in zip(_PLACE, self, _DEFAULTS, strict=False):
-            if value is not default and value != default:
-                values[name] = value
-        if (answer := self[_HALF:]) != _NO_ANSWER:
-            for name, value, default in zip(_ANSWER, answer, _NO_ANSWER, strict=True):
+        segment, source, target, status, origin, why, form, forms, part, parts, *where = self[:_HALF]
+        line, span, key, row, column, context, flags, state = where
+        values: dict[str, Any] = {"type": "record", "segment": segment, "source": source}
+        # One by one, for a loop over the fields takes four times as long, and this is done for every record.
+        if target:
+            values["target"] = target
+        if status != "ok":
+            values["status"] = status
+        if origin != "mt":
+            values["origin"] = origin
+        if why:
+            values["why"] = why
+        if form is not None:
+            values["form"] = form
+        if forms != 1:
+            values["forms"] = forms
+        if part:
+            values["part"] = part
+        if parts != 1:
+            values["parts"] = parts
+        if line:
+            values["line"] = line
+        if span != (0, 0):
+            values["span"] = span
+        if key:
+            values["key"] = key
+        if row is not None:
+            values["row"] = row
+        if column:
+            values["column"] = column
+        if context:
+            values["context"] = context
+        if flags:
+            values["flags"] = flags
+        if state:
+            values["state"] = state
+        if (answer := self[_HALF:]) != NO_ANSWER:
+            for name, value, default in zip(_ANSWER, answer, NO_ANSWER, strict=True):
                 if value != default:
                     values[name] = value
         return orjson.dumps(values)
@@ -90,11 +124,13 @@ class AlignmentRecord(NamedTuple):
 
 
 _NAMES = frozenset(AlignmentRecord._fields)
-#: One for each field; a required one has ``None``, which none of its values equals.
-_DEFAULTS = tuple(map(AlignmentRecord._field_defaults.get, AlignmentRecord._fields))
 #: The fields up to here say what a segment is, and those from here on what a backend answered, if one was asked.
 _HALF = AlignmentRecord._fields.index("tries")
-_PLACE, _ANSWER, _NO_ANSWER = AlignmentRecord._fields[:_HALF], AlignmentRecord._fields[_HALF:], _DEFAULTS[_HALF:]
+_ANSWER = AlignmentRecord._fields[_HALF:]
+#: The values of the latter where none was asked.
+NO_ANSWER = tuple(AlignmentRecord._field_defaults[name] for name in _ANSWER)
+#: A record of all fields in order, in half the time.
+new_record: Callable[[tuple[object, ...]], AlignmentRecord] = partial(tuple.__new__, AlignmentRecord)
 
 
 @dataclass(slots=True)
@@ -218,17 +254,18 @@ def read_values(path: Path, run: Run) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
     with path.open("rb") as file:
         file.seek(run.start)
-        left = run.stop - run.start
+        left, rest = run.stop - run.start, b""
         while left > 0:
-            line = file.readline()
-            left -= len(line)
-            values = orjson.loads(line)
-            if values["type"] != "record":
-                continue
-            group.append(values)
-            if _closes_group(values):
-                yield group
-                group = []
+            block = file.read(min(left, _BLOCK))
+            left -= len(block)
+            lines, _, rest = (rest + block).rpartition(b"\n")
+            for values in orjson.loads(b"[%s]" % lines.replace(b"\n", b",")):
+                if values["type"] != "record":
+                    continue
+                group.append(values)
+                if ("parts" not in values and "forms" not in values) or _closes_group(values):
+                    yield group
+                    group = []
 
 
 def is_doubtful(group: Iterable[AlignmentRecord]) -> bool:
@@ -273,6 +310,7 @@ class AlignmentLog:
 
     def write_groups(self, groups: Iterable[Iterable[AlignmentRecord]]) -> None:
         """All records of some segments, each in order of form and part."""
+        # The sum is a short copy of what orjson makes, which takes up a KiB and, if kept, most of the time.
         self._file.write(b"".join([record.to_json() + b"\n" for group in groups for record in group]))
 
     def share(self) -> None:

@@ -63,8 +63,7 @@ class _Digest:
         self.kept.append(segment.skeleton())
         while target and not target[-1]:  # an untranslated plural entry may have any number of empty forms
             target = target[:-1]
-        self.texts += (segment.id, *target)
-        self.texts.append("")
+        self.texts += (segment.id, *target, "")
 
     def add(self) -> None:
         """Take what has been gathered."""
@@ -79,10 +78,11 @@ class _Digest:
 
 
 class Edits:
-    """Declared edits, applied to literal bytes as they stream past. ``position`` counts bytes of the original."""
+    """Declared edits, applied to literal bytes as they stream past. ``position`` counts bytes of the original, as long
+    as edits are ``waiting``."""
 
     def __init__(self, edits: Sequence[Edit]) -> None:
-        self._waiting = sorted(edits, key=lambda edit: (edit.start, edit.end))
+        self.waiting = sorted(edits, key=lambda edit: (edit.start, edit.end))
         self.position = 0
 
     def before_segment(self) -> bytes:
@@ -95,19 +95,16 @@ class Edits:
     def literal(self, data: bytes) -> bytes:
         """The literal ``data`` with the edits that fall into it; an edit may span several literals."""
         start, end = self.position, self.position + len(data)
-        if not self._waiting:
-            self.position = end
-            return data
         out: list[bytes] = []
         cursor = start
-        while self._waiting and self._waiting[0].start < end:
-            edit = self._waiting[0]
+        while self.waiting and self.waiting[0].start < end:
+            edit = self.waiting[0]
             if edit.start >= start:
                 out += (data[cursor - start : edit.start - start], edit.data)
             cursor = max(cursor, min(edit.end, end))
             if edit.end > end:
                 break
-            self._waiting.pop(0)
+            self.waiting.pop(0)
         out.append(data[cursor - start :])
         self.position = end
         return b"".join(out)
@@ -118,14 +115,14 @@ class Edits:
         :raises VerifyError: if an edit was declared inside a segment and so never met.
         """
         data = self._due(self.position)
-        if self._waiting:
+        if self.waiting:
             raise VerifyError("a format declared an edit outside the literal bytes of its document")
         return data
 
     def _due(self, position: int) -> bytes:
         data = b""
-        while self._waiting and self._waiting[0].start == self._waiting[0].end == position:
-            data += self._waiting.pop(0).data
+        while self.waiting and self.waiting[0].start == self.waiting[0].end == position:
+            data += self.waiting.pop(0).data
         return data
 
 
@@ -150,14 +147,19 @@ def splice(
 
     for piece in pieces:
         if isinstance(piece, bytes):
-            data = editing.literal(piece)
+            data = editing.literal(piece) if editing.waiting else piece
             digest.kept.append(data)
         else:
-            inserted = editing.before_segment()
-            digest.kept.append(inserted)
-            digest.segment(piece.segment, piece.target)
-            data = inserted + _rendered(document, piece, changed)
-            editing.pass_over(len(piece.segment.raw))
+            segment, target, state, written, _ = piece
+            if editing.waiting:
+                out.append(editing.before_segment())
+                digest.kept.append(out[-1])
+                editing.pass_over(len(segment.raw))
+            digest.segment(segment, target)
+            if written:
+                data = document.render(segment, target, state)
+            else:
+                data = document.render(segment, segment.target, State.SKIP) if changed else segment.raw
         out.append(data)
         size += len(data)
         if size > _BATCH:
@@ -168,13 +170,6 @@ def splice(
     out.append(rest)
     hand_on()
     return sha256.hexdigest(), digest.parts()
-
-
-def _rendered(document: Document, decision: Decision, changed: bool) -> bytes:
-    segment = decision.segment
-    if decision.written:
-        return document.render(segment, decision.target, decision.state)
-    return document.render(segment, segment.target, State.SKIP) if changed else segment.raw
 
 
 def verify(opener: Format, path: Path, options: OpenOptions, expected: tuple[bytes, bytes]) -> None:

@@ -109,26 +109,40 @@ class Outcome:
     idle: float | None = None
     up_to_date: bool = False
 
-    def add(self, decision: Decision) -> None:
-        records, counts = decision.records, self.counts
-        statuses = [record.status for record in records]
-        status = statuses[0] if len(statuses) == 1 else min(statuses, key=_STATUSES.index)
-        counts["segments"] += 1
-        counts[status] += 1
+    def add(self, decisions: Iterable[Decision]) -> None:
+        for (written, status, origin, rung), times in Counter(map(self._kind, decisions)).items():
+            self.counts["segments"] += times
+            self.counts[status] += times
+            if written:
+                self.counts[f"from {origin}"] += times
+                if rung:
+                    self.counts[f"by {rung}"] += times
+
+    def _kind(self, decision: Decision) -> tuple[bool, str, str, str]:
+        """What is counted of a decision: whether it is written, its status, origin and last rung."""
+        _, _, _, written, records = decision
+        first = records[0]
+        status, rung = first.status, first.rung
+        if len(records) > 1:
+            status = min([record.status for record in records], key=_STATUSES.index)
+            rung = max([record.rung for record in records], key=RUNGS.index)
+        if len(records) > 1 or first.checks or status == "failed":
+            self._remark(decision, status)
+        return written, status, first.origin, rung
+
+    def _remark(self, decision: Decision, status: str) -> None:
+        """Note what the summary names: texts off the glossary, and untranslated ones with their reasons."""
+        line, records = decision.segment.location.line, decision.records
         if decision.written:
-            counts[f"from {records[0].origin}"] += 1
-            if any(["glossary" in record.checks for record in records]):
+            if any("glossary" in record.checks for record in records):
                 self.off_glossary += 1
                 if len(self.lines_off) < NAMED_PROBLEMS:
-                    self.lines_off.append(decision.segment.location.line)
-            rungs = [record.rung for record in records]
-            if any(rungs):
-                counts[f"by {max(rungs, key=RUNGS.index)}"] += 1
+                    self.lines_off.append(line)
         elif status == "failed":
             self.reasons.update(code for record in records for code in record.checks)
             if len(self.problems) < NAMED_PROBLEMS:
                 why = next((record.why for record in records if record.why), "no reason given")
-                self.problems.append((decision.segment.location.line, why))
+                self.problems.append((line, why))
 
 
 class LazyBackend:
@@ -461,9 +475,8 @@ def _translate(
     with closing(translator.decide_all(undecided())) as decided:
         for decisions in decided:
             journal.log.write_groups(decision.records for decision in decisions)
-            for decision in decisions:
-                changed = changed or decision.changed
-                outcome.add(decision)
+            changed = changed or any([decision.changed for decision in decisions])
+            outcome.add(decisions)
             journal.log.share()
             progress(len(decisions))
     journal.log.sync()
@@ -476,10 +489,15 @@ def _recount(document: Document, journal: _Journal, outcome: Outcome) -> bool:
     outcome.problems.clear()
     outcome.reasons.clear()
     changed = False
-    for piece in merge(document, journal.groups(), records=True):
-        if not isinstance(piece, bytes):
-            outcome.add(piece)
-            changed = changed or piece.changed
+
+    def decisions() -> Iterator[Decision]:
+        nonlocal changed
+        for piece in merge(document, journal.groups(), records=True):
+            if not isinstance(piece, bytes):
+                changed = changed or piece.changed
+                yield piece
+
+    outcome.add(decisions())
     return changed
 
 
@@ -498,7 +516,8 @@ def _write(
     with AtomicFile(job.output) as output:
         sha256, expected = splice(document, merge(document, journal.groups()), edits, output.file, changed=changed)
         output.close()
-        verify(opener, output.path, options, expected)
+        if changed or sha256 != journal.run.header["input"]["sha256"]:  # else it is the input, byte for byte
+            verify(opener, output.path, options, expected)
         if not journal.complete:
             end = {"counts": dict(outcome.counts), "edits": outcome.edits, "output": {"sha256": sha256}}
             waited = {} if outcome.idle is None else {"idle": round(outcome.idle, 1)}

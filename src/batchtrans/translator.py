@@ -6,15 +6,16 @@ cut into parts, and the parts go up the ladder. A segment is written only if all
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from . import accelerators
 from . import checks as judges
 from . import parts as cutting
-from .alignment import WRITTEN, AlignmentRecord
+from .alignment import NO_ANSWER, WRITTEN, AlignmentRecord, new_record
 from .background import Line
 from .forms import form_samples, form_sources
 from .glossary import Glossary
@@ -33,6 +34,8 @@ REDO = {
 }
 
 
+_NAMES = {state: state.value for state in State}  # in Python 3.11 looking a value up takes long
+
 Key = tuple[object, ...]
 _Place = tuple[int, tuple[int, int], str, int | None, str, str, tuple[str, ...]]
 
@@ -50,6 +53,10 @@ class Decision(NamedTuple):
     def changed(self) -> bool:
         segment = self.segment
         return self.written and (self.target != segment.target or self.state is not segment.state)
+
+
+#: A decision of all fields in order, in half the time.
+_new_decision: Callable[[tuple[object, ...]], Decision] = partial(tuple.__new__, Decision)
 
 
 @dataclass(slots=True)
@@ -242,8 +249,8 @@ class Translator:
         sources = form_sources(segment, self._document)
         targets = segment.target + ("",) * (len(sources) - len(segment.target))
         why = segment.note if segment.state is State.SKIP else ""
-        records = _records(segment, sources, targets, "skipped", "kept", why=why, state=segment.state.value)
-        return Decision(segment, segment.target, segment.state, False, records)
+        records = _records(segment, sources, targets, "skipped", "kept", why, _NAMES[segment.state])
+        return _new_decision((segment, segment.target, segment.state, False, records))
 
     def _direct(self, segment: Segment, sources: tuple[str, ...], known: Known) -> Decision:
         doubtful = known.doubtful or self._marking.is_unsure(known.confidence)
@@ -253,8 +260,9 @@ class Translator:
             found = {problem.code for pair in pairs for problem in self._glossary.check(*pair)}
             checks += tuple(sorted(found))
         status = "fuzzy" if self._marking.is_marked(bool(checks)) else "ok"
-        more: dict[str, Any] = {"checks": checks, "confidence": known.confidence}
-        records = _records(segment, sources, known.targets, status, known.origin, **more)
+        records = _records(segment, sources, known.targets, status, known.origin)
+        if checks or known.confidence is not None:
+            records = tuple([record._replace(checks=checks, confidence=known.confidence) for record in records])
         return Decision(segment, known.targets, _state(status), True, records)
 
     # With a model
@@ -350,13 +358,11 @@ class Translator:
         decisions, first = [], 0
         for segment in segments:
             last = first + len(segment.target)
-            decisions.append(self._as_given(segment, tuple(answers[first:last])))
+            targets = tuple(answers[first:last])
+            records = _records(segment, _sources_of(segment), targets, "ok", "kept")
+            decisions.append(_new_decision((segment, targets, segment.state, True, records)))
             first = last
         return decisions
-
-    def _as_given(self, segment: Segment, targets: tuple[str, ...]) -> Decision:
-        records = _records(segment, _sources_of(segment), targets, "ok", "kept")
-        return Decision(segment, targets, segment.state, True, records)
 
     def _conclude(self, unit: Unit) -> Decision:
         """All parts of a segment are through: join them, judge the whole, and write the records."""
@@ -404,8 +410,8 @@ def decision_from_values(segment: Segment, group: Sequence[Mapping[str, Any]]) -
     """The decision that a group of log records stands for, as :func:`batchtrans.alignment.read_values` gives it and
     without its records; :class:`Translator` logged it, now or in an earlier run."""
     for values in group:
-        if values.get("status", "ok") not in WRITTEN:
-            return Decision(segment, segment.target, segment.state, False, ())
+        if "status" in values and values["status"] not in WRITTEN:
+            return _new_decision((segment, segment.target, segment.state, False, ()))
     first = group[0]
     target: tuple[str, ...] = (first.get("target", ""),)
     if len(group) > 1:
@@ -413,8 +419,9 @@ def decision_from_values(segment: Segment, group: Sequence[Mapping[str, Any]]) -
         for values in group:
             texts[values.get("form") or 0] += values.get("target", "")
         target = tuple(texts)
-    state = segment.state if first.get("origin") == "kept" else _state(first.get("status", "ok"))
-    return Decision(segment, target, state, True, ())
+    kept = "origin" in first and first["origin"] == "kept"
+    state = segment.state if kept else _state(first.get("status", "ok"))
+    return _new_decision((segment, target, state, True, ()))
 
 
 def _state(status: str) -> State:
@@ -428,14 +435,17 @@ def _records(
     status: str,
     origin: str,
     why: str = "",
-    **more: Any,
+    state: str = "",
 ) -> tuple[AlignmentRecord, ...]:
     """The records of a segment that was decided as a whole, one per form."""
-    identity, count, place = segment.id, len(sources), _place(segment)
+    identity, count = segment.id, len(sources)
+    rest = (count, 0, 1, *_place(segment), state, *NO_ANSWER)
+    if count == 1 and len(segment.source) == 1:
+        return (new_record((identity, sources[0], targets[0], status, origin, why, None, *rest)),)
     numbers = range(count) if len(segment.source) > 1 else (None,) * count
     return tuple(
         [
-            AlignmentRecord(identity, source, target, status, origin, why, number, count, 0, 1, *place, **more)
+            new_record((identity, source, target, status, origin, why, number, *rest))
             for number, source, target in zip(numbers, sources, targets, strict=False)
         ]
     )
