@@ -6,7 +6,11 @@ file take turns, so that a busy machine meets all of them alike; of several roun
 time counts.
 
     python tests/bench/bench_core.py help csv po txt --rounds 3
-    python tests/bench/bench_core.py csv --size 1000000
+    python tests/bench/bench_core.py csv --size 1000000 --growth 100000
+
+``--growth`` measures the same with fewer records too, and, for both sizes, two runs with an index that could grow: one
+that goes on with half of its log (``resumed``), and one of the ``pseudo`` backend, which changes every text and keeps
+it in mind in case it comes again (``duplicates``).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -36,6 +41,18 @@ with source as rows, target as out:
 POLIB_COPY = """
 import polib, sys
 polib.pofile(sys.argv[1]).save(sys.argv[2])
+"""
+PYPO_COPY = """
+import sys
+from translate.storage import pypo
+pypo.pofile.parsefile(sys.argv[1]).savefile(sys.argv[2])
+"""
+CSVL10N_COPY = """
+import sys
+from translate.storage import csvl10n
+with open(sys.argv[1], "rb") as file:
+    table = file.read().replace(b"id,text,price,note", b"id,source,location,translator_comments", 1)  # names it knows
+csvl10n.csvfile.parsestring(table).savefile(sys.argv[2])
 """
 TEXT_COPY = """
 import sys
@@ -113,35 +130,54 @@ def write_txt(path: Path, lines: int) -> None:
 
 
 class Subject(NamedTuple):
-    """A kind of file: how it is written, how large by default, the options of the run, and the peer."""
+    """A kind of file: how it is written, how large by default, the options of the run, and the peers: what each is
+    called, which module it needs, and its code."""
 
     write: Callable[[Path, int], None]
     size: int
     options: tuple[str, ...]
-    peer: str
-    peer_code: str
+    peers: tuple[tuple[str, str, str], ...]
 
 
 SUBJECTS = {
     "csv": Subject(
-        write_csv, 1_000_000, ("--column", "text", "--into", "replace"), "csv.reader to csv.writer", CSV_COPY
+        write_csv,
+        1_000_000,
+        ("--column", "text", "--into", "replace"),
+        (
+            ("csv.reader to csv.writer", "csv", CSV_COPY),
+            ("translate-toolkit csvl10n, load and save", "translate", CSVL10N_COPY),
+        ),
     ),
-    "po": Subject(write_po, 200_000, ("--redo", "all"), "polib load and save", POLIB_COPY),
-    "txt": Subject(write_txt, 1_000_000, (), "Python, line by line", TEXT_COPY),
+    "po": Subject(
+        write_po,
+        200_000,
+        ("--redo", "all"),
+        (
+            ("polib, load and save", "polib", POLIB_COPY),
+            ("translate-toolkit pypo, load and save", "translate", PYPO_COPY),
+        ),
+    ),
+    "txt": Subject(write_txt, 1_000_000, (), (("Python, line by line", "io", TEXT_COPY),)),
 }
 
 
-def bench_file(kind: str, size: int | None, rounds: int, directory: Path) -> None:
+def run_command(source: Path, backend: str, subject: Subject) -> list[str]:
+    command = [sys.executable, "-m", "batchtrans", "run", str(source), "--to", "es", "--backend", backend]
+    return [*command, *subject.options]
+
+
+def bench_file(kind: str, size: int, rounds: int, directory: Path, *, indexes: bool) -> None:
     subject = SUBJECTS[kind]
     source, output = directory / f"big.{kind}", directory / f"big.es.{kind}"
-    subject.write(source, size or subject.size)
-    megabytes = source.stat().st_size / 1e6
-    print(f"{kind}: {size or subject.size:,} records, {megabytes:.0f} MB")
-    run = ["-m", "batchtrans", "run", str(source), "--to", "es", "--backend", "identity", "--fresh", *subject.options]
-    jobs = {
-        "batchtrans run --backend identity": [sys.executable, *run],
-        subject.peer: [sys.executable, "-c", subject.peer_code, str(source), str(directory / "peer")],
-    }
+    subject.write(source, size)
+    print(f"{kind}: {size:,} records, {source.stat().st_size / 1e6:.0f} MB")
+    jobs = {"batchtrans run --backend identity": [*run_command(source, "identity", subject), "--fresh"]}
+    for name, module, code in subject.peers:
+        if find_spec(module) is None:
+            print(f"  {name:42} not installed")
+        else:
+            jobs[name] = [sys.executable, "-c", code, str(source), str(directory / "peer")]
     costs: dict[str, list[Cost]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, command in jobs.items():
@@ -151,10 +187,28 @@ def bench_file(kind: str, size: int | None, rounds: int, directory: Path) -> Non
     if output.read_bytes() != source.read_bytes():
         sys.exit(f"{output} is not its input")
     for name, all_costs in costs.items():
-        best = min(all_costs)
-        print(f"  {name:36} {best.cpu:6.1f} s CPU {best.wall:6.1f} s wall {best.memory:6.0f} MB")
+        show(name, min(all_costs))
     log = output.with_name(output.name + ".align.jsonl")
-    print(f"  log: {log.stat().st_size / (size or subject.size):.0f} bytes a record")
+    print(f"  log: {log.stat().st_size / 1e6:.0f} MB, {log.stat().st_size / size:.0f} bytes a record", flush=True)
+    if indexes:
+        bench_indexes(source, output, log, subject)
+
+
+def bench_indexes(source: Path, output: Path, log: Path, subject: Subject) -> None:
+    """The runs whose memory could grow with the records; ``log`` is that of a complete run."""
+    with log.open("r+b") as file:
+        file.seek(log.stat().st_size // 2)
+        file.readline()
+        file.truncate(file.tell())
+    output.unlink()
+    show("resumed", measure(run_command(source, "identity", subject)))
+    if output.read_bytes() != source.read_bytes():
+        sys.exit(f"{output} is not its input")
+    show("duplicates", measure([*run_command(source, "pseudo", subject), "--fresh"]))
+
+
+def show(name: str, cost: Cost) -> None:
+    print(f"  {name:42} {cost.cpu:6.1f} s CPU {cost.wall:6.1f} s wall {cost.memory:6.0f} MB", flush=True)
 
 
 def bench_help(rounds: int) -> None:
@@ -178,13 +232,16 @@ def main() -> None:
     parser.add_argument("subjects", nargs="+", choices=["help", *SUBJECTS])
     parser.add_argument("--size", type=int, help="records in each file; default: those of docs/results.md")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--growth", type=int, help="measure with so many records first, and runs with an index")
     given = parser.parse_args()
     for name in given.subjects:
         if name == "help":
             bench_help(given.rounds)
             continue
-        with tempfile.TemporaryDirectory(prefix="batchtrans-bench-") as directory:
-            bench_file(name, given.size, given.rounds, Path(directory))
+        size = given.size or SUBJECTS[name].size
+        for records in (given.growth, size) if given.growth else (size,):
+            with tempfile.TemporaryDirectory(prefix="batchtrans-bench-") as directory:
+                bench_file(name, records, given.rounds, Path(directory), indexes=bool(given.growth))
 
 
 if __name__ == "__main__":
