@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchtrans.checks import judge, repeated
+from batchtrans.syntaxes.prose import emphases
 
 C = frozenset({"c-format"})
 PY = frozenset({"python-format"})
@@ -135,6 +136,9 @@ def test_a_relaxed_form_may_drop_the_number_but_not_invent_one() -> None:
         ("Open the file", "Abra el el archivo", "doubled"),
         ("Go", "a b c d a b c d a b c d", "repetition"),
         ("Call `read`", "Llame a `leer`", "code"),
+        ("Do **not** stop", "No pare", "markup"),
+        ("A *new* file", "Un **nuevo** archivo", "markup"),
+        ("It is gone", "~~Ya~~ no está", "markup"),
         ("_Open", "Abrir", "accelerator"),
         ("Save &As", "&Guardar &como", "accelerator"),
         ("Go", "Vaya usted de inmediato y sin demora alguna al lugar señalado", "length"),
@@ -153,6 +157,25 @@ def test_names_may_stay_and_numbers_may_change_their_separators() -> None:
     assert not codes("PostgreSQL", "PostgreSQL")
     assert not codes("It costs 1,024.5 euros", "Cuesta 1.024,5 euros")
     assert not codes("_Open", "_Abrir") and not codes("Find && &replace", "Buscar && &cambiar")
+
+
+@pytest.mark.parametrize(
+    ("text", "signs"),
+    [
+        ("**Note:** do *not* stop", ["**", "*"]),
+        ("***both*** and __strong__ and ~~gone~~", ["***", "__", "~~"]),
+        ("**two words, _a_ part.**", ["**"]),
+        ("*emphasis*, at a mark", ["*"]),
+        ("5 * 3 * 2 and 5*3*2", []),
+        ("* a list\n* of items", []),
+        ("all *.txt files, or * and *", []),
+        ("/* a comment */", []),
+        ("snake__case__name and ~/a~", []),
+        ("an * alone", []),
+    ],
+)
+def test_what_is_emphasis(text: str, signs: list[str]) -> None:
+    assert emphases(text) == signs
 
 
 def test_names_count_once_and_not_within_placeholders() -> None:

@@ -14,7 +14,7 @@ from . import syntaxes
 from .edges import differing_ends
 from .placeholders import compare_formats, compare_others, compare_placeholders, listed, may_leave_out
 from .protect import Span, find, has_words
-from .syntaxes.prose import access_key
+from .syntaxes.prose import access_key, emphases
 from .types import Problem
 
 __all__ = ["Check", "Foreign", "compare_placeholders", "judge", "judge_form", "may_leave_out", "repeated"]
@@ -114,6 +114,8 @@ def _soft(
         yield Problem("end", "the source ends {}, the translation {}".format(*map(_ending, ends)))
     if (ours or theirs) and (code := _differing_code(source, target, ours, theirs)):
         yield Problem("code", f"another name in backquotes: {code}")
+    if emphasis := _changed(Counter(emphases(source)), Counter(emphases(target))):
+        yield Problem("markup", f"inline markup: the translation {emphasis}")
     if numbers := _changed(_numbers(source), _numbers(target)):
         yield Problem("numbers", f"the translation {numbers}")
     if names := _changed(_names(source, ours), _names(target, theirs)):

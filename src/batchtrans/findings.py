@@ -44,6 +44,7 @@ RULES: Mapping[str, Rule] = {
     "names": Rule(WARNING, "Names with a capital inside, as in YouTube, were lost or invented."),
     "language": Rule(WARNING, "The translation seems to be in the source's language."),
     "code": Rule(WARNING, "Another name stands in backquotes."),
+    "markup": Rule(WARNING, "Emphasis of Markdown or reST was lost or added."),
     "accelerator": Rule(WARNING, "The source marks one access key, the translation none or several."),
     "doubled": Rule(WARNING, "A word stands twice in a row."),
     "repetition": Rule(WARNING, "The translation repeats itself."),

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from batchtrans.syntaxes.prose import emphases
+
 #: How often a source is seen in an epoch, by the start of its name; 2 where nothing fits: interface strings, public
 #: information, prose. The documentation of a few products is two thirds of the corpus and must not drown the rest, and
 #: machine translation only fills gaps.
@@ -59,6 +61,8 @@ def fault(english: str, spanish: str) -> str:
         return "English on the Spanish side"
     if sorted(_CODE.findall(english)) != sorted(_CODE.findall(spanish)):
         return "code differs"
+    if sorted(emphases(english)) != sorted(emphases(spanish)):
+        return "markup differs"
     if any(spanish.endswith(mark) and opening not in spanish for opening, mark in ("¿?", "¡!")):
         return "opening mark missing"
     return ""

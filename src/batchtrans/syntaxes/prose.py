@@ -86,6 +86,16 @@ def find(text: str, declared: bool) -> Iterator[tuple[int, int, str]]:
             yield match.start(), match.end(), match.lastgroup or ""
 
 
+#: Emphasis, strong emphasis and struck-out text of Markdown and reST. Single underscores are left to access keys; what
+#: opens stands before a word and what closes behind one, unlike a sign of a product or of a list.
+_EMPHASIS = re.compile(r"(?<![\w*~])(\*{1,3}|__|~~)(?=[^\s*_~])(?:(?!\1)[^\n])*?(?<=[^\s*_~])\1(?![\w*~])")
+
+
+def emphases(text: str) -> list[str]:
+    """The signs of each stretch of inline emphasis in a text: ``*``, ``**``, ``***``, ``__`` or ``~~``."""
+    return _EMPHASIS.findall(text) if "*" in text or "__" in text or "~~" in text else []
+
+
 _LABEL = 60  # characters of the longest text of a menu or a button
 #: A sign before the first letter of a word, or within a capitalised one.
 _KEY = re.compile(r"(?:(?<![^\s(])(?=.[A-Za-z])|\b[A-Z][a-z]*(?=.[a-z]))([&_~])(?!\w+;|\S*/)")
