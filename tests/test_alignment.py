@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtrans import BatchtransError, UsageError
-from batchtrans.alignment import AlignmentLog, AlignmentRecord, forms_of, read_groups, read_history
+from batchtrans.alignment import AlignmentLog, AlignmentRecord, forms_of, read_groups, read_history, read_values
 
 HEADER = {"type": "run", "schema": 1, "time": "2026-01-01T00:00:00Z", "input": {"path": "a", "sha256": "0"}}
 
@@ -105,6 +105,22 @@ def test_another_file_is_not_taken_for_a_log(tmp_path: Path, text: str) -> None:
     with pytest.raises(BatchtransError, match=r"log|run line"):
         read_history(path)
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("foreign", [b"{}\n", b'{"segment":"a"}\n', b"[1]\n", b"not json\n"])
+def test_a_foreign_line_among_records_is_an_error(tmp_path: Path, foreign: bytes) -> None:
+    path = tmp_path / "log"
+    write(path, group("a"), group("b"))
+    (run,) = read_history(path).runs
+    whole = path.read_bytes()
+    middle = whole.index(b'{"type":"record","segment":"b"')
+    path.write_bytes(whole[:middle] + foreign + whole[middle:])
+    for reader in (read_groups, read_values):
+        with pytest.raises(BatchtransError, match="log is not an alignment log"):
+            list(reader(path, run))
+    path.write_bytes(whole[:middle])  # what the run promises is not there any more
+    with pytest.raises(BatchtransError, match="log is not an alignment log"):
+        list(read_values(path, run))
 
 
 def test_a_later_schema_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from batchtrans import CannotRender, Document, FormatError, OpenOptions, Segment, State, UsageError
 from batchtrans.formats.csv import CsvFormat
-from batchtrans.formats.csv_scan import Dialect, Scanner, Unterminated, sniff
+from batchtrans.formats.csv_dialect import sniff
+from batchtrans.formats.csv_scan import Dialect, Scanner, Unterminated
 from batchtrans.testing import check_format, splice
 
 DATA = Path(__file__).parent / "data" / "csv"

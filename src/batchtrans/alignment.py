@@ -223,6 +223,17 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
     return values
 
 
+def _parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
+    """The same for many at once."""
+    try:
+        found: list[dict[str, Any]] = orjson.loads(b"[%s]" % lines.replace(b"\n", b","))
+        if all([values["type"] in _TYPES for values in found]):
+            return found
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        pass
+    raise _not_a_log(path)
+
+
 def _not_a_log(path: Path) -> BatchtransError:
     return BatchtransError(
         f"{path} is not an alignment log", "An alignment log is what `batchtrans run` writes beside its output."
@@ -250,16 +261,21 @@ def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
 
 
 def read_values(path: Path, run: Run) -> Iterator[list[dict[str, Any]]]:
-    """The same as the lines have it, without the fields that equal their default."""
+    """The same as the lines have it, without the fields that equal their default.
+
+    :raises BatchtransError: for a line that is none of a log, which :func:`read_history` has not seen there.
+    """
     group: list[dict[str, Any]] = []
     with path.open("rb") as file:
         file.seek(run.start)
         left, rest = run.stop - run.start, b""
         while left > 0:
             block = file.read(min(left, _BLOCK))
+            if not block:
+                raise _not_a_log(path)  # something has cut it off since
             left -= len(block)
             lines, _, rest = (rest + block).rpartition(b"\n")
-            for values in orjson.loads(b"[%s]" % lines.replace(b"\n", b",")):
+            for values in _parse_lines(lines, path):
                 if values["type"] != "record":
                     continue
                 group.append(values)

@@ -164,11 +164,16 @@ def _from_lines(path: Path, source_lang: str, target_lang: str) -> Iterator[Term
 def _from_table(path: Path, source_lang: str, target_lang: str) -> Iterator[Term]:
     import csv
 
+    from .formats.csv_dialect import TableFile, quotes_are_text
+    from .formats.csv_scan import Dialect
+
     mark, encoding = sniff_bom(path)
     lines = [line.text for line in read_lines(path, encoding or "utf-8", mark)]
     first = lines[0] if lines else ""
     delimiter = max("\t;,", key=first.count) if path.suffix.lower() == ".csv" else "\t"
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    file = TableFile(path, encoding or "utf-8", len(mark))
+    plain = delimiter == "\t" and quotes_are_text(file, Dialect(delimiter))
+    rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL, strict=True)
     columns: tuple[int, int] | None = None
     try:
         for row in rows:

@@ -39,8 +39,6 @@ _XLIFF_TARGET = re.compile(rb"""\b(?:target-language|trgLang)\s*=\s*["']([\w.@-]
 #: Lines of a catalogue that are of interest here: the file of a first reference, perhaps between the marks that
 #: gettext puts around a name with blanks, and what is obsolete.
 _REFERENCE = re.compile(r"^#:[ \t]+(?:\u2068([^\u2069\n]+)\u2069|(\S+))|^(#~)", re.M)
-#: So many characters of a table show how it is written.
-_SAMPLE = 1 << 18
 _LINE_NUMBER = re.compile(r":\d+(?:-\d+)?$")
 
 
@@ -404,34 +402,18 @@ def find_columns(
 
 
 def _from_table(job: _Job) -> Iterator[Unit]:
-    from .formats.csv_scan import TextReader
+    from .formats.csv_dialect import TableFile, find_dialect
+    from .formats.csv_scan import NoClosingQuote, Record, Scanner
 
     mark, encoding = sniff_bom(job.path)
-    scanner = _scanner(job, len(mark), encoding or "utf-8")
-    with job.path.open("rb") as file:
-        file.seek(len(mark))
-        records = scanner.records(TextReader(file, job.path, encoding or "utf-8"), job.path)
-        try:
-            yield from _from_records(job, scanner, records)
-        except FormatError as error:
-            if error.line is not None:  # a quote that is not closed
-                error.hint = 'Close it, or write a quote that belongs to the text as "" in a cell in quotes.'
-            raise
-
-
-def _scanner(job: _Job, start: int, encoding: str) -> Scanner:
-    """A scanner with the table's delimiter: a tab in .tsv, where quotes may be text, else what its first lines show."""
-    from .formats.csv_scan import Dialect, Scanner, TextReader, quotes_are_text, sniff
-
-    with job.path.open("rb") as file:
-        file.seek(start)
-        read = TextReader(file, job.path, encoding)
-        sample = read(_SAMPLE)
-        if job.path.name.lower().endswith(".tsv"):
-            dialect = Dialect("\t")
-            return Scanner(dialect._replace(quotechar="") if quotes_are_text(sample, not read(1), dialect) else dialect)
-        names = (*_NAMES, job.source_lang, job.target_lang, *(job.columns or ()))
-        return Scanner(Dialect(sniff(sample, not read(1), names, '"', "")))
+    file = TableFile(job.path, encoding or "utf-8", len(mark))
+    names = (*_NAMES, job.source_lang, job.target_lang, *(job.columns or ()))
+    scanner = Scanner(find_dialect(file, {}, names))
+    try:
+        yield from _from_records(job, scanner, map(Record._make, file.rows(scanner)))
+    except NoClosingQuote as error:
+        error.hint = 'Close it, or write a quote that belongs to the text as "" in a cell in quotes.'
+        raise
 
 
 def _from_records(job: _Job, scanner: Scanner, records: Iterator[Record]) -> Iterator[Unit]:

@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
@@ -58,8 +58,9 @@ class Settings:
     max_error: float | None = None
     glossary: tuple[Path, ...] = ()
 
-    def open_options(self) -> OpenOptions:
-        return OpenOptions(self.source_lang, self.target_lang, self.values, self.force)
+    def open_options(self, detected: Mapping[str, str] | None = None) -> OpenOptions:
+        """What a format is told; ``detected`` is what a first reading found out."""
+        return OpenOptions(self.source_lang, self.target_lang, self.values, self.force, detected or {})
 
     def for_log(self) -> dict[str, Any]:
         """The part of the settings that decides texts, as it stands in the run line."""
@@ -241,10 +242,12 @@ def windows(pieces: Iterable[Piece], times: int = 1) -> Iterator[list[Segment]]:
 
 
 class Survey(NamedTuple):
-    """What a first reading finds: how many segments a document has, and how many of them a run would translate."""
+    """What a first reading finds: how many segments a document has, how many of them a run would translate, and what
+    the format ``detected``, by which it is to be opened from then on."""
 
     segments: int
     selected: int
+    detected: Mapping[str, str]
 
 
 def survey(job: Job, opener: Format, settings: Settings) -> Survey:
@@ -254,7 +257,7 @@ def survey(job: Job, opener: Format, settings: Settings) -> Survey:
     """
     document = opener.open(job.source, settings.open_options())
     found = Counter(document.states())
-    return Survey(sum(found.values()), sum(found[state] for state in REDO[settings.redo]))
+    return Survey(sum(found.values()), sum(found[state] for state in REDO[settings.redo]), document.detected)
 
 
 def run_job(
@@ -274,7 +277,7 @@ def run_job(
     """
     started = monotonic()
     outcome = Outcome(job)
-    options = settings.open_options()
+    options = settings.open_options(found.detected)
     document = opener.open(job.source, options)
     header = _run_header(document, job, settings)
     replaced = job.in_place and not document.bilingual and _was_replaced(job, settings)
@@ -373,6 +376,7 @@ def _run_header(document: Document, job: Job, settings: Settings) -> dict[str, A
         "output": "-" if job.to_stdout else os.fsencode(job.output).decode("utf-8", "backslashreplace"),
         "format": job.format,
         "encoding": document.encoding,
+        **({"detected": dict(document.detected)} if document.detected else {}),
         "from": settings.source_lang,
         "to": settings.target_lang,
         "backend": {},
@@ -518,7 +522,7 @@ def _write(
         output.close()
         # Where nothing was to change it should be the input, byte for byte; if not, that may be right (a new encoding).
         if changed or sha256_file(output.path) != journal.run.header["input"]["sha256"]:
-            verify(opener, output.path, options, expected)
+            verify(opener, output.path, replace(options, detected=document.detected), expected)
         if not journal.complete:
             end = {"counts": dict(outcome.counts), "edits": outcome.edits, "output": {"sha256": sha256}}
             waited = {} if outcome.idle is None else {"idle": round(outcome.idle, 1)}

@@ -59,7 +59,7 @@ class Planner:
         :raises BatchtransError: if it is refused, or a bound is asked for that the model's confidence cannot keep.
         """
         plan, settings = Plan(job), self._settings[job.format]
-        document = self._formats[job.format].open(job.source, settings.open_options())
+        document = self._formats[job.format].open(job.source, settings.open_options(contents.detected))
         clock = Clock()
         with closing(Memory()) as memory, closing(Memory()) as asked:
             if contents.selected:

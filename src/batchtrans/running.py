@@ -320,6 +320,7 @@ def replay_command(log: Path, output: Path | None, source: Path | None, overwrit
         header["to"],
         {name: tuple(values) for name, values in header["options"]["values"].items()},
         header["options"]["force"],
+        header.get("detected", {}),
     )
     if header["format"] not in found.formats:
         raise UsageError(f"the log needs the format {header['format']!r}, which is not installed")

@@ -10,7 +10,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -85,9 +85,10 @@ def check_format(
 
     1. The joined ``raw`` bytes are the file, every time it is read. 2. Rendering the present target and state gives
     ``raw`` back. 3. After new targets (``translate`` of the source) have been written, reading again gives the same
-    ids, the same sources and those targets. 4. Outside the slots and the declared edits nothing has changed. Laws 3
-    and 4 are tried with all segments translated, with every other one, and with all of them fuzzy. ``values`` are
-    the format's own options. A target that :meth:`Document.problem` objects to is left out.
+    ids, the same sources and those targets; what the document ``detected`` is told to the reader. 4. Outside the slots
+    and the declared edits nothing has changed. Laws 3 and 4 are tried with all segments translated, with every other
+    one, and with all of them fuzzy. ``values`` are the format's own options. A target that :meth:`Document.problem`
+    objects to is left out.
 
     :raises AssertionError: naming the law that is broken, the file and the segment.
     :raises BatchtransError: where the format refuses a file or the options.
@@ -212,7 +213,7 @@ def _check_rewriting(
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / path.name
         copy.write_bytes(content)
-        again = format.open(copy, options)
+        again = format.open(copy, replace(options, detected=document.detected))
         segments_again = _check_reading(again, content)
         _check_present_rendering(again, segments_again)
         edited = _with_edits(document)

@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -102,12 +103,17 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class OpenOptions:
-    """What a format is told about the run. ``values`` are its own declared options, each with all given values."""
+    """What a format is told about the run. ``values`` are its own declared options, each with all given values.
+
+    ``detected`` is what an earlier reading found out (:attr:`Document.detected`), of this file or of the one that it is
+    the output of: a format takes it as it is, so that all readings of a run go by one decision.
+    """
 
     source_lang: str
     target_lang: str
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     force: bool = False
+    detected: Mapping[str, str] = field(default_factory=dict)
 
     def one(self, name: str, default: str = "") -> str:
         """The last value given for the option ``name``."""
@@ -124,6 +130,9 @@ class Document(ABC):
     format has no plurals); ``plural_relaxed`` says of each form whether so few numbers select it that it may leave
     the number out (gettext: fewer than 5 of 0 to 1000), unless :meth:`relaxed` knows more of a segment. ``newline`` is
     the document's usual line end, for the log only.
+
+    ``detected`` is what the format found out about the file where the user's options left it open, by names of its own
+    (a table's delimiter), and would perhaps not find in the output. It goes to the log and to every later opening.
     """
 
     bilingual: bool = False
@@ -132,6 +141,7 @@ class Document(ABC):
     plural_relaxed: tuple[bool, ...] = ()
     encoding: str = "utf-8"
     newline: str = "\n"
+    detected: Mapping[str, str] = MappingProxyType({})
     notes: Sequence[str] = ()  #: remarks for the user, such as "no charset, read as UTF-8"
     declared_lang: str = ""  #: the target language that the file itself names
 

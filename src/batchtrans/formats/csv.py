@@ -17,9 +17,9 @@ from ..errors import CannotRender, UsageError
 from ..types import Document, Edit, Format, OpenOptions, Piece, Segment, State, new_location, new_segment
 from .charset import detect, encode_problem
 from .csv_columns import choose
-from .csv_scan import Dialect, Record, Row, Scanner, TextReader, sniff
+from .csv_dialect import TableFile, find_dialect
+from .csv_scan import Dialect, Record, Row, Scanner
 
-_SAMPLE = 1 << 16
 _SAMPLE_ROWS = 20
 _BREAK = re.compile(r"\r\n|\n|\r")
 _FORMULA = "=+-@\t\r"
@@ -53,48 +53,41 @@ class CsvDocument(Document):
     def __init__(self, path: Path, options: OpenOptions) -> None:
         super().__init__(path, "csv", options)
         self._bom, self.encoding = detect(path, options)
+        self._file = TableFile(path, self.encoding, len(self._bom))
         self._scanner = Scanner(self._dialect(options))
+        found = self._scanner.dialect._asdict()
+        self.detected = {name: found[name] for name in ("delimiter", "quotechar") if name not in options.values}
         self._first_row, first, following = self._first_records()
         self._table = choose(path, self._scanner, first, following, options)
         self.bilingual = not self._table.replace
         self.newline = (first.end if first else "") or "\n"
         self._delimiter, self._quote, self._escape = self._scanner.dialect
-        self._sniffed = "delimiter" not in options.values and self._delimiter != _default_delimiter(path)
         self._overlong = 0
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What was found out about the dialect, and after a full reading how many records were too long."""
-        notes = [f"read with the delimiter {self._delimiter!r}"] if self._sniffed else []
+        notes = []
+        if "delimiter" in self.detected and self._delimiter != _default_delimiter(self.path):
+            notes.append(f"read with the delimiter {self._delimiter!r}")
+        if "quotechar" in self.detected and not self._quote:
+            notes.append("quotes are read as part of the texts; if they stand around cells: -O 'quotechar=\"'")
         if self._overlong:
             notes.append(f"records with more cells than the header, left as they are: {self._overlong}")
         return notes
 
     def _dialect(self, options: OpenOptions) -> Dialect:
         given = {name: _character(options, name) for name in Dialect._fields if name in options.values}
-        dialect = Dialect(**given)
-        characters = [character for character in dialect if character]
-        if not dialect.delimiter or len(set(characters)) < len(characters):
+        characters = [character for character in Dialect(**given) if character]
+        if given.get("delimiter") == "" or len(set(characters)) < len(characters):
             raise UsageError("delimiter, quotechar and escapechar must be different characters")
-        if "delimiter" in given:
-            return dialect
-        if self.path.suffix.lower() == ".tsv":
-            return dialect._replace(delimiter="\t")
-        with self.path.open("rb") as file:
-            file.seek(len(self._bom))
-            read = TextReader(file, self.path, self.encoding)
-            sample = read(_SAMPLE)
-            complete = len(sample) < _SAMPLE and not read(1)
-        names = options.values.get("column", ())
-        return dialect._replace(delimiter=sniff(sample, complete, names, dialect.quotechar, dialect.escapechar))
+        return find_dialect(self._file, {**options.detected, **given}, options.values.get("column", ()))
 
     def _records(self) -> Iterator[Record]:
         return map(Record._make, self._rows())
 
     def _rows(self) -> Iterator[Row]:
-        with self.path.open("rb") as file:
-            file.seek(len(self._bom))
-            yield from self._scanner.rows(TextReader(file, self.path, self.encoding), self.path)
+        return self._file.rows(self._scanner)
 
     def _first_records(self) -> tuple[int, Record | None, list[Record]]:
         """The number of the first record that is not blank, that record, and a few that follow it."""

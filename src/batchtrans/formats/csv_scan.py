@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -19,7 +19,6 @@ CHUNK = 1 << 18
 #: A quoted cell beyond this is taken for one whose closing quote is missing; it bounds the memory that takes.
 LONGEST_RECORD = 1 << 26
 _BREAK = re.compile(r"\r\n|\n|\r")
-_DELIMITERS = ",;\t|"
 
 
 class Dialect(NamedTuple):
@@ -49,6 +48,10 @@ class Record(NamedTuple):
 
 #: A record as a plain tuple, which is made in a fifth of the time.
 Row = tuple[str, int, int, list[str], str, int]
+
+
+class NoClosingQuote(FormatError):
+    """A quoted cell that begins on ``line`` does not end, or not within reason."""
 
 
 class Unterminated(Exception):
@@ -178,16 +181,16 @@ class Scanner:
     def records(self, read: Callable[[int], str], path: Path) -> Iterator[Record]:
         """All records of a text that ``read`` gives piece by piece, about as many characters as asked for.
 
-        :raises FormatError: for a quoted cell without end, naming the line where it begins.
+        :raises NoClosingQuote: for a quoted cell without end, naming the line where it begins.
         """
         return map(Record._make, self.rows(read, path))
 
-    def rows(self, read: Callable[[int], str], path: Path) -> Iterator[Row]:
-        """The same for those who have many to read."""
+    def rows(self, read: Callable[[int], str], path: Path, longest: int = LONGEST_RECORD) -> Iterator[Row]:
+        """The same for those who have many to read; a record beyond ``longest`` characters is given up."""
         rest, line, final = "", 1, False
         while not final:
-            if len(rest) > LONGEST_RECORD:
-                raise _no_closing_quote(path, line, f" in {LONGEST_RECORD >> 20} Mi characters")
+            if len(rest) > longest:
+                raise _no_closing_quote(path, line, f" in {longest >> 20} Mi characters")
             # Asking for as much again keeps the work linear however long a record grows.
             more = read(max(CHUNK, len(rest)))
             text, final = rest + more, not more
@@ -282,8 +285,8 @@ def _breaks(text: str, start: int, stop: int) -> int:
     return count
 
 
-def _no_closing_quote(path: Path, line: int, within: str = "") -> FormatError:
-    return FormatError(
+def _no_closing_quote(path: Path, line: int, within: str = "") -> NoClosingQuote:
+    return NoClosingQuote(
         f"a quoted cell that begins here has no closing quote{within}",
         path=path,
         line=line,
@@ -326,45 +329,3 @@ class TextReader:
                     hint="Convert the file to UTF-8 first.",
                 )
         return text
-
-
-def sniff(sample: str, complete: bool, names: Sequence[str], quotechar: str, escapechar: str) -> str:
-    """The delimiter of a table, judged by its first lines.
-
-    Taken is the one of comma, semicolon, tab and bar that parts the first record so that every column asked for by
-    name is there, then the one by which most records have as many cells as the first one, then the one that gives
-    most cells. A table of one column is read with commas. ``complete`` says that the sample is the whole text.
-    """
-    best, best_rank = ",", (0, 0.0, 0)
-    for delimiter in _DELIMITERS:
-        scanner = Scanner(Dialect(delimiter, quotechar, escapechar))
-        rows = list(_sample_rows(scanner, sample, complete))
-        if not rows or len(rows[0]) < 2:
-            continue
-        header = {scanner.value(cell) for cell in rows[0]}
-        alike = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
-        rank = (sum(name in header for name in names), round(alike, 2), len(rows[0]))
-        if rank > best_rank:
-            best, best_rank = delimiter, rank
-    return best
-
-
-def _sample_rows(scanner: Scanner, sample: str, complete: bool) -> Iterator[list[str]]:
-    position = 0
-    while position < len(sample):
-        try:
-            found = scanner.record(sample, position, complete)
-        except Unterminated:
-            return
-        if found is None:
-            return
-        position = found.stop
-        if found.cells:
-            yield found.cells
-
-
-def quotes_are_text(sample: str, complete: bool, dialect: Dialect) -> bool:
-    """Whether the first lines of a table show that its quotes are part of its texts: after the quote that would close
-    a cell the cell goes on. Nobody who puts cells in quotes writes that, and texts parted by tabs are full of it."""
-    scanner = Scanner(dialect)
-    return any(scanner.goes_on(cell) for cells in _sample_rows(scanner, sample, complete) for cell in cells)
