@@ -235,6 +235,21 @@ def test_only_a_model_that_was_taught_them_gets_the_terms() -> None:
     assert taught.asked[0].terms == (("file", "archivo"),) and plain.asked[0].terms == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("The file system holds Files", [("file system", "sistema"), ("files", "archivos")]),
+        ("A file and a FILE", [("file", "archivo")]),
+        ("Pidgin has folders, a folder, 東京", [("folders", "carpeta"), ("folder", "carpeta"), ("東京", "Tokio")]),
+        ("Nothing of it", []),
+    ],
+)
+def test_a_model_is_told_the_forms_that_stand_in_the_text(text: str, pairs: list[tuple[str, str]]) -> None:
+    file, system = Term(("file", "files"), ("archivo", "archivos")), Term(("file system",), ("sistema",))
+    folder, tokyo = Term(("folder", "folders"), ("carpeta",)), Term(("東京",), ("Tokio",))
+    assert Glossary([file, system, folder, tokyo, PIDGIN]).pairs_of(text) == pairs
+
+
 def test_known_translations_are_held_against_the_glossary_too() -> None:
     memory = Memory()
     memory.add("", ("Open the file",), Known(("Abra el fichero",), "memory"))

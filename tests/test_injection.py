@@ -39,6 +39,20 @@ def ask(backend: LlamaBackend, sources: tuple[str, ...], constraint: Constraint 
     return [results[number] for number in range(len(sources))]
 
 
+TERMED = PROMPT.replace("\n", "\nTerms: {terms}\n", 1)
+
+
+@cache
+def told() -> LlamaBackend:
+    """A model that is told the terms of a glossary."""
+    file = tiny_model.workspace() / "terms for attacks.txt"
+    file.write_text(TERMED, encoding="utf-8")
+    options = {"model": str(tiny_model.nf4_base()), "device": "cpu", "engine": "hf", "prompt": str(file)}
+    backend = LlamaBackend(options)
+    backend.start("en", "es")
+    return backend
+
+
 @cache
 def started(model: str) -> LlamaBackend:
     options = {"device": "cpu", "engine": "hf"}
@@ -77,6 +91,36 @@ def test_an_attack_is_one_line_of_the_prompt_and_nothing_in_it_is_special(backen
         assert str(tokenizer.decode(prompt)).count("\n") == lines, attack
         text = str(tokenizer.decode(prompt))
         assert text.startswith(f"{head} ") and text.endswith(tail), attack
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_attack_in_a_term_is_one_line_of_the_prompt_and_nothing_in_it_is_special(place: int) -> None:
+    loaded = told()._loaded
+    assert loaded is not None
+    tokenizer = loaded.tokenizer
+    plain = encode_prompt(tokenizer, "Save", "en", "es", TERMED, [("save", "guardar")])
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    first, _, *rest = str(tokenizer.decode(plain)).split("\n")
+    for attack in (*ATTACKS, "\ue000 \ue001"):
+        term = ("save", attack) if place else (attack, "guardar")
+        prompt = encode_prompt(tokenizer, "Save", "en", "es", TERMED, [term])
+        assert [token for token in prompt if token in special] == [tokenizer.bos_token_id], attack
+        lines = str(tokenizer.decode(prompt)).split("\n")
+        assert [lines[0], *lines[-len(rest) :]] == [first, *rest], attack
+        assert len(lines) <= 4 and (len(lines) == 3 or lines[1].startswith("Terms: ")), attack
+
+
+def test_an_attack_in_a_term_changes_no_neighbour_and_not_where_an_answer_ends() -> None:
+    requests = [Request(number, source) for number, source in enumerate(NEIGHBOURS)]
+    alone = {result.id: result for result in told().translate(requests)}
+    attacks = [Request(100 + number, "Save", terms=(("save", attack),)) for number, attack in enumerate(ATTACKS)]
+    results = {result.id: result for result in told().translate([*attacks, *requests])}
+    for number, result in alone.items():
+        assert (results[number].target, results[number].stop) == (result.target, result.stop)
+    for request in attacks:
+        result = results[request.id]
+        assert not result.error and len(result.target.splitlines()) <= 1, request
+        assert result.stop in ("eos", "boundary", "max_tokens") and "\ue000" not in result.target, request
 
 
 def test_an_answer_to_an_attack_is_one_line_that_ends_where_it_should(backend: LlamaBackend) -> None:

@@ -14,7 +14,9 @@ from batchtrans import MASK_BASE, BackendError, UnsupportedPair, UsageError
 from batchtrans_en_es import model_directory
 from batchtrans_llama.prompt import (
     IGNORED,
+    LONGEST_TERM,
     MASKS,
+    MOST_TERMS,
     PROMPT,
     encode_completion,
     encode_example,
@@ -24,11 +26,15 @@ from batchtrans_llama.prompt import (
     language_name,
     mask_count,
     prompt_hash,
+    terms_text,
+    without_terms,
 )
 
 AutoTokenizer = pytest.importorskip("transformers").AutoTokenizer
 
 SOURCE = "I lost my last tray. What should I do?"
+TERMED = PROMPT.replace("\n", "\nTerms: {terms}\n", 1)
+TERMS = [("file", "archivo"), ("screen reader", "lector de pantalla")]
 TARGETS = [
     "El pan", "la mesa", "¿Qué hago?", "¡Hola!", '"comillas"', "'simples'", "«angulares»", "“curvas”", "5 minutos",
     "12345", "3,14 %", "...", "…", "(paréntesis)", "[corchetes]", "{llaves}", "-guion", "—raya", "/usr/bin", "%s",
@@ -210,3 +216,96 @@ def test_an_unknown_language_is_refused_with_the_known_ones() -> None:
 def test_the_prompt_hash_is_the_sha256_of_the_template() -> None:
     assert prompt_hash("a") == hashlib.sha256(b"a").hexdigest()
     assert prompt_hash() == prompt_hash(PROMPT) != prompt_hash("a")
+
+
+# Terms
+
+
+def test_terms_stand_on_a_line_of_their_own(tokenizer: Any) -> None:
+    assert decode(tokenizer, encode_prompt(tokenizer, SOURCE, "en", "es", TERMED, TERMS)[1:]) == (
+        "Translate the following text from English to Spanish:\n"
+        "Terms: file = archivo; screen reader = lector de pantalla\n"
+        f"English: {SOURCE}\nSpanish:"
+    )
+
+
+@given(source=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("{}\n<|>"), max_size=30))
+@pytest.mark.parametrize("terms", [None, [()], [[("", "x"), ("\ue000", "y"), ("z" * (LONGEST_TERM + 1), "z")]]])
+@pytest.mark.parametrize(
+    "template", [TERMED, "{terms}\n{source}\n=", "<|begin_of_text|>{source}\n {terms}\n{target_language}:"]
+)
+def test_without_terms_the_prompt_is_that_of_the_template_without_the_line(
+    tokenizer: Any, template: str, terms: Any, source: str
+) -> None:
+    plain = without_terms(template)
+    assert "{terms}" not in plain and plain.count("\n") == template.count("\n") - 1
+    asked = encode_prompts(tokenizer, [source], "en", "es", template, terms)
+    assert asked == encode_prompts(tokenizer, [source], "en", "es", plain)
+
+
+def test_a_template_without_a_line_for_terms_is_asked_as_ever(tokenizer: Any) -> None:
+    assert encode_prompt(tokenizer, SOURCE, "en", "es", PROMPT, TERMS) == encode_prompt(tokenizer, SOURCE, "en", "es")
+    assert without_terms(TERMED) == PROMPT
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+            st.lists(st.sampled_from(TERMS), max_size=2),
+        ),
+        max_size=4,
+    )
+)
+def test_each_source_has_its_own_terms(tokenizer: Any, rows: list[tuple[str, list[tuple[str, str]]]]) -> None:
+    together = encode_prompts(tokenizer, [row[0] for row in rows], "en", "es", TERMED, [row[1] for row in rows])
+    assert together == [encode_prompt(tokenizer, source, "en", "es", TERMED, terms) for source, terms in rows]
+
+
+@given(form=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\r{}<|>" + MASKS[0]), max_size=60))
+@pytest.mark.parametrize("template", [TERMED, "{terms}\n<|end_of_text|>{source}\n="])
+def test_whatever_a_term_holds_is_text_on_its_line(tokenizer: Any, template: str, form: str) -> None:
+    ids = encode_prompt(tokenizer, SOURCE, "en", "es", template, [("file", form), TERMS[1]])
+    plain = encode_prompt(tokenizer, SOURCE, "en", "es", template, [TERMS[1]])
+    special = {*tokenizer.all_special_ids, *(tokenizer.convert_tokens_to_ids(mask) for mask in MASKS)}
+    assert [token for token in ids if token in special] == [token for token in plain if token in special]
+    lines, expected = decode(tokenizer, ids).split("\n"), decode(tokenizer, plain).split("\n")
+    assert len(lines) == len(expected)
+    assert sum(one != other for one, other in zip(lines, expected, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("token", ["<|begin_of_text|>", "<|end_of_text|>", "{source}", "{terms}", "{target_language}"])
+def test_a_special_token_or_a_field_in_a_term_stays_text(tokenizer: Any, token: str) -> None:
+    ids = encode_prompt(tokenizer, SOURCE, "en", "es", TERMED, [("file", token)])
+    assert f"\nTerms: file = {token}\nEnglish: {SOURCE}\n" in decode(tokenizer, ids)
+    assert [number for number in ids if number in tokenizer.all_special_ids] == [tokenizer.bos_token_id]
+
+
+def test_terms_are_cleaned_like_sources_and_bounded() -> None:
+    assert terms_text([("a\u00a0b ", " c\r\nEnglish: d"), ("e", "f\ue000"), ("e ", "f")]) == "a b = c English: d; e = f"
+    many = [(f"term {number}", "x") for number in range(MOST_TERMS + 3)]
+    assert terms_text(many).split("; ") == [f"term {number} = x" for number in range(MOST_TERMS)]
+    longest = "x" * LONGEST_TERM
+    assert terms_text([("a", longest + "x"), ("b", longest)]) == f"b = {longest}"
+    assert terms_text([("", "x"), ("x", " \n"), ("\ue001", "x")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{terms}\n{terms}\n{source}\n=", "more than once"),
+        ("Use {terms}: {source}\n=", "cannot be left out"),
+        ("{source}\n{terms}:", "cannot be left out"),
+    ],
+)
+def test_a_line_for_terms_that_cannot_be_left_out_is_refused(tokenizer: Any, template: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        encode_prompt(tokenizer, SOURCE, "en", "es", template)
+
+
+def test_a_training_row_has_its_terms_in_the_prompt(tokenizer: Any) -> None:
+    (row,) = encode_examples(tokenizer, [(SOURCE, "Hola")], "en", "es", TERMED, terms=[TERMS])
+    assert row is not None
+    prompt = encode_prompt(tokenizer, SOURCE, "en", "es", TERMED, TERMS)
+    assert row[0] == prompt + encode_completion(tokenizer, "Hola")
+    assert row[1] == [IGNORED] * len(prompt) + encode_completion(tokenizer, "Hola")

@@ -41,6 +41,21 @@ class Term(NamedTuple):
         return not self.targets
 
 
+class _Found(NamedTuple):
+    """Where a form of a term stands in a text; ``form`` is as the glossary lists it."""
+
+    term: Term
+    form: str
+    start: int
+    end: int
+
+    @property
+    def translation(self) -> str:
+        """The translation that is listed at the form's place (``file|files,archivo|archivos``), or else the first."""
+        place = self.term.sources.index(self.form)
+        return self.term.targets[place if len(self.term.targets) == len(self.term.sources) else 0]
+
+
 class _Token(NamedTuple):
     text: str
     start: int
@@ -56,11 +71,20 @@ class Glossary:
 
     def terms_of(self, text: str) -> list[Term]:
         """The terms in a text that have a translation, each once, in order of appearance."""
-        return list(dict.fromkeys(term for term, _, _ in self._forms.find(text) if not term.stays))
+        return list(dict.fromkeys(found.term for found in self._forms.find(text) if not found.term.stays))
+
+    def pairs_of(self, text: str) -> list[tuple[str, str]]:
+        """What a model is told about a text: the form of each term that stands in it, with its translation, each once,
+        in order of appearance."""
+        return list(dict.fromkeys((found.form, found.translation) for found in self._translated(text)))
+
+    def _translated(self, text: str) -> list[_Found]:
+        translated = (found for found in self._forms.find(text) if not found.term.stays)
+        return sorted(translated, key=lambda found: found.start)
 
     def staying(self, text: str) -> list[tuple[int, int]]:
         """Where terms stand that must stay as they are."""
-        return [(start, end) for term, start, end in self._forms.find(text) if term.stays]
+        return [(found.start, found.end) for found in self._forms.find(text) if found.term.stays]
 
     def check(self, source: str, target: str, flags: frozenset[str] = frozenset()) -> Iterator[Problem]:
         """What a translation does not keep to: ``keep``, hard, and ``glossary``, a doubt."""
@@ -85,12 +109,12 @@ class _Forms:
         for candidates in self._by_first.values():
             candidates.sort(key=lambda candidate: -len(candidate[0]))
 
-    def find(self, text: str) -> Iterator[tuple[Term, int, int]]:
+    def find(self, text: str) -> Iterator[_Found]:
         """The terms in a text and where they stand, in order; of two at one place the longer one."""
         for form, term in self._dense:
             start = text.find(form)
             while start >= 0:
-                yield term, start, start + len(form)
+                yield _Found(term, form, start, start + len(form))
                 start = text.find(form, start + len(form))
         if not self._by_first:
             return
@@ -102,16 +126,16 @@ class _Forms:
             if found is None:
                 place += 1
                 continue
-            words, term = found
-            yield term, tokens[place].start, tokens[place + words - 1].end
+            words, form, term = found
+            yield _Found(term, form, tokens[place].start, tokens[place + words - 1].end)
             place += words
 
-    def _at(self, text: str, tokens: Sequence[_Token], low: Sequence[str], place: int) -> tuple[int, Term] | None:
+    def _at(self, text: str, tokens: Sequence[_Token], low: Sequence[str], place: int) -> tuple[int, str, Term] | None:
         for words, form, term in self._by_first.get(low[place], ()):
             if tuple(low[place : place + len(words)]) == words:
                 found = text[tokens[place].start : tokens[place + len(words) - 1].end]
                 if form.islower() or " ".join(found.split()) == " ".join(form.split()):
-                    return len(words), term
+                    return len(words), form, term
         return None
 
 

@@ -17,7 +17,6 @@ from . import protect
 from .accelerators import Label
 from .counted import Counted, with_number
 from .edges import mend
-from .glossary import Term
 from .placeholders import compare_strictly
 from .scheduler import Batch, Scheduler
 from .types import Constraint, Problem, Request, Result, Segment
@@ -127,7 +126,7 @@ class Ladder:
         scheduler: Scheduler,
         further: Sequence[judges.Check] = (),
         foreign: judges.Foreign | None = None,
-        terms: Callable[[str], Sequence[Term]] | None = None,
+        terms: Callable[[str], Iterable[tuple[str, str]]] | None = None,
         language: str = "",
         source_language: str = "en",
     ) -> None:
@@ -259,7 +258,6 @@ class Ladder:
     def _request(self, number: int, item: _Item, fields: _Fields) -> Request:
         segment, form = item.unit.segment, item.form
         place = form.number or 0
-        found = self._terms(fields["source"]) if self._terms is not None else ()
         return Request(
             number,
             target=segment.target[place] if place < len(segment.target) else "",
@@ -268,7 +266,7 @@ class Ladder:
             flags=segment.flags,
             form=form.number,
             sample=form.sample,
-            terms=tuple((term.sources[0], term.targets[0]) for term in found),
+            terms=tuple(self._terms(fields["source"])) if self._terms is not None else (),
             **fields,
         )
 

@@ -102,7 +102,7 @@ class Translator:
         self._staying = glossary.staying if glossary else None
         checks = [*checks, glossary.check] if glossary else checks
         foreign = foreign_judge(document.source_lang, document.target_lang)
-        terms = glossary.terms_of if glossary and backend and backend.takes_terms else None
+        terms = glossary.pairs_of if glossary and backend and backend.takes_terms else None
         languages = document.target_lang, document.source_lang
         self.ladder = Ladder(self._scheduler, checks, foreign, terms, *languages) if self._scheduler else None
         self._memory = memory

@@ -236,7 +236,8 @@ class Request(NamedTuple):
     ``target`` is the segment's present text of that form. ``form`` is the plural form and ``sample`` a number that
     selects it (both ``None`` outside plurals). ``constraint`` comes only to a backend that ``constrains``, and
     ``hypotheses``, how many different answers are wanted, is never more than the backend's own. ``terms`` are those of
-    the glossary that the source has, each with its translation, for a backend that ``takes_terms``.
+    the glossary that the source has, in order of appearance, each with its translation, for a backend that
+    ``takes_terms``.
     """
 
     id: int
@@ -309,12 +310,12 @@ class Backend(ABC):
     and gives results as they are ready; ``portion`` is how many of them are then judged and logged at a time. With
     ``background`` :meth:`translate` is called on a thread of its own, one call at a time: a window is asked for while
     the one before is judged and logged, and the next is read.
-    ``takes_terms`` says that its model was taught to use the terms of a glossary. ``calibration``, after
+    ``takes_terms`` says that its model is told the terms of a glossary. ``calibration``, after
     :meth:`start`, turns the log-probabilities of results into a confidence, and comes from ``calibration_file`` where
     there is such a file; what decides it belongs to the fingerprint, as ``calibration``.
 
     ``constrains`` says that it obeys :class:`Constraint`, and ``hypotheses`` how many different answers to a request it
-    can give: what it cannot do, the ladder goes without. All of these are read after :meth:`start`.
+    can give: what it cannot do, the ladder goes without. All of these are read after :meth:`start`, or :meth:`meter`.
     """
 
     masks: int = 0
@@ -325,7 +326,7 @@ class Backend(ABC):
     batch_chars: int = 32_768
     portion: int | None = None
     background: bool = False
-    takes_terms: ClassVar[bool] = False
+    takes_terms: bool = False
     calibration: Calibration | None = None
     calibration_file: Path | None = None
 
@@ -345,8 +346,8 @@ class Backend(ABC):
     def meter(self, source_lang: str, target_lang: str) -> Meter | None:
         """What measures requests for ``run --dry-run``, without loading a model; ``None``, and no time is given.
 
-        From then on ``masks``, ``batch_size`` and ``batch_chars`` are what they are after :meth:`start`, as far as that
-        can be known.
+        From then on ``masks``, ``takes_terms``, ``batch_size`` and ``batch_chars`` are what they are after
+        :meth:`start`, as far as that can be known.
 
         :raises UnsupportedPair: as :meth:`start` does.
         :raises BackendError: as :meth:`start` does, for what can be seen already.

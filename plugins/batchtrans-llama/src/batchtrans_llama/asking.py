@@ -16,7 +16,7 @@ from .constrained import ConstrainedEngine, ConstrainedRow
 from .generate import HfEngine
 from .load import Loaded
 from .options import LengthCap
-from .prompt import MASKS, encode_prompts, language_name
+from .prompt import MASKS, Terms, encode_prompt, encode_prompts, language_name
 from .rules import Decoded, Engine, is_out_of_memory
 from .stop import line_heads, trim
 
@@ -84,9 +84,10 @@ class Asker:
         answers = dict(self.stream(sources))
         return [answers[index] for index in range(len(sources))]
 
-    def stream(self, sources: Sequence[str]) -> Iterator[tuple[int, Answer]]:
-        """The same with the index of its text each, in any order, as the engine finishes them."""
-        prompts, caps = self.prompts(sources)
+    def stream(self, sources: Sequence[str], terms: Sequence[Terms] | None = None) -> Iterator[tuple[int, Answer]]:
+        """The same with the index of its text each, in any order, as the engine finishes them. ``terms`` are those of
+        a glossary that each text has."""
+        prompts, caps = self.prompts(sources, terms)
         fitting = [index for index, cap in enumerate(caps) if cap > 0]
         yield from ((index, self.too_long(len(prompts[index]))) for index, cap in enumerate(caps) if cap <= 0)
         for place, decoded in self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting]):
@@ -99,11 +100,12 @@ class Asker:
         constraints: Sequence[Constraint],
         hypotheses: int = 1,
         batch_size: int | None = None,
+        terms: Sequence[Terms] | None = None,
     ) -> Iterator[tuple[int, list[Answer]]]:
         """Answers that obey a constraint each, with the index of their text: so many ``hypotheses``, the likeliest
         first, or one with an error. ``batch_size`` of them are decoded together."""
         self._constrained = engine = self._constrained or ConstrainedEngine(self._reference())
-        prompts, caps = self.prompts(sources)
+        prompts, caps = self.prompts(sources, terms)
         masks = [[number for number, mask in enumerate(MASKS) if mask in source] for source in sources]
         least = [max(1, room(constraint, held)) for constraint, held in zip(constraints, masks, strict=True)]
         fitting = [index for index, prompt in enumerate(prompts) if len(prompt) + least[index] <= self._context]
@@ -116,14 +118,19 @@ class Asker:
             index = fitting[place]
             yield index, [self.answer(len(prompts[index]), decoded) for decoded in answers]
 
-    def prompts(self, sources: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """The prompts for texts, and how many tokens each answer may take; none, for a text that is too long."""
-        prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template)
-        caps = [
-            min(self._cap.tokens(length), self._context - len(prompt))
-            for prompt, length in zip(prompts, token_counts(self._tokenizer, sources), strict=True)
-        ]
-        return prompts, caps
+    def prompts(
+        self, sources: Sequence[str], terms: Sequence[Terms] | None = None
+    ) -> tuple[list[list[int]], list[int]]:
+        """The prompts for texts, and how many tokens each answer may take; none, for a text that is too long.
+
+        A text is asked for without its terms where they would take the room of its answer.
+        """
+        prompts = encode_prompts(self._tokenizer, sources, *self._pair, self._template, terms)
+        caps = [self._cap.tokens(length) for length in token_counts(self._tokenizer, sources)]
+        for index, cap in enumerate(caps):
+            if terms is not None and terms[index] and len(prompts[index]) + cap > self._context:
+                prompts[index] = encode_prompt(self._tokenizer, sources[index], *self._pair, self._template)
+        return prompts, [min(cap, self._context - len(prompt)) for prompt, cap in zip(prompts, caps, strict=True)]
 
     def too_long(self, tokens: int) -> Answer:
         """What is said of a prompt of so many tokens that has no room for an answer."""

@@ -18,7 +18,7 @@ from .load import Loaded
 from .locate import Located, locate, refuse_rejected
 from .meter import LlamaMeter
 from .options import Settings, parse
-from .prompt import mask_count, prompt_hash
+from .prompt import mask_count, prompt_hash, takes_terms
 
 _CHARS_PER_SEGMENT = 512
 #: The most answers to one request; each costs as much as a segment.
@@ -62,6 +62,7 @@ class LlamaBackend(Backend):
             found = locate(self._settings, source_lang, target_lang)
             refuse_rejected(found, self._settings.force)
             self._found[pair] = found
+        self.takes_terms = takes_terms(self._found[pair].template)
         return self._found[pair]
 
     def meter(self, source_lang: str, target_lang: str) -> Meter:
@@ -105,7 +106,8 @@ class LlamaBackend(Backend):
         yield from (Result(request.id, "") for request in batch if not request.source.strip())
         batch = [request for request in batch if request.source.strip()]
         if plain := [request for request in batch if not _is_special(request)]:
-            answers = self._asker.stream([request.source for request in plain])
+            terms = [request.terms for request in plain]
+            answers = self._asker.stream([request.source for request in plain], terms)
             yield from (_result(plain[index].id, answer) for index, answer in answers)
         special = [request for request in batch if _is_special(request)]
         for count in sorted({request.hypotheses for request in special}):
@@ -116,8 +118,9 @@ class LlamaBackend(Backend):
         assert self._asker is not None
         sources = [request.source for request in batch]
         constraints = [request.constraint or Constraint() for request in batch]
+        terms = [request.terms for request in batch]
         size = self._settings.max_batch
-        for index, answers in self._asker.stream_constrained(sources, constraints, hypotheses, size):
+        for index, answers in self._asker.stream_constrained(sources, constraints, hypotheses, size, terms):
             ended = tuple(answer.text for answer in answers[1:] if answer.stop != "max_tokens")
             yield _result(batch[index].id, answers[0])._replace(others=ended)
 

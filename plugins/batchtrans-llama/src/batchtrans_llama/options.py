@@ -10,6 +10,8 @@ from pathlib import Path
 
 from batchtrans import UsageError
 
+from .prompt import template_fault
+
 DTYPES = ("float32", "bfloat16", "float16")
 _CAP = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\+\s*(\d+(?:\.\d+)?)\s*\*\s*n\s*")
 _YES = {"yes": True, "true": True, "1": True, "on": True, "no": False, "false": False, "0": False, "off": False}
@@ -133,12 +135,13 @@ def _template(value: str | None) -> str | None:
         template = Path(value).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the prompt file {value} cannot be read: {error}") from None
-    if template.count("{source}") != 1:
+    template = template.removesuffix("\n")
+    if fault := template_fault(template):
         raise UsageError(
-            f"the prompt file {value} does not hold {{source}} exactly once",
-            "A template may also use {source_language} and {target_language}.",
+            f"the prompt file {value} {fault}",
+            "A template may also use {source_language} and {target_language}, and {terms} on a line before the last.",
         )
-    return template.removesuffix("\n")
+    return template
 
 
 def assignments(texts: Sequence[str], known: Collection[str]) -> dict[str, str]:

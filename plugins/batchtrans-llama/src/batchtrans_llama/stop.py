@@ -11,7 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_FIELD = re.compile(r"\{(source|source_language|target_language)\}")
+_FIELD = re.compile(r"\{(source|terms|source_language|target_language)\}")
 _SHORTEST_HEAD = 4  # characters; a shorter piece of a template could begin any sentence
 
 
@@ -23,8 +23,8 @@ class Trimmed(NamedTuple):
 
 
 def line_heads(template: str, source_language: str, target_language: str) -> tuple[str, ...]:
-    """How the lines of a prompt begin, up to the source: what a model that runs on writes at the start of a line."""
-    names = {"source": "\0", "source_language": source_language, "target_language": target_language}
+    """How the lines of a prompt begin, up to the source or the terms: what a model that runs on begins lines with."""
+    names = {"source": "\0", "terms": "\0", "source_language": source_language, "target_language": target_language}
     frame = _FIELD.sub(lambda match: names[match[1]], template)
     heads = (line.partition("\0")[0].strip() for line in frame.split("\n"))
     return tuple(dict.fromkeys(head for head in heads if len(head) >= _SHORTEST_HEAD))

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 from batchtrans import UsageError, protect
 
-from ..prompt import clean_source, language_name
+from ..prompt import clean_source, language_name, without_terms
 
 SEED = 12345
 #: Signs of which template fields, special tokens and masks are made.
@@ -24,8 +24,10 @@ def few_shot_template(template: str, examples: Sequence[tuple[str, str]], source
     """``template`` with ``examples`` (source, target) before it, each as the template frames it and a blank line.
 
     An example with a sign that could be a field, a special token or a mask is passed over, line breaks become blanks,
-    and the language names are written out, so that what comes out has ``{source}`` once, like what went in.
+    the language names are written out, and the line for terms is left out, since examples have none: what comes out has
+    ``{source}`` once, like what went in.
     """
+    template = without_terms(template)
     template = _BOS.sub("", template, count=1) if _BOS.match(template) else template  # every prompt gets its own BOS
     for field, code in (("{source_language}", source_lang), ("{target_language}", target_lang)):
         if field in template:
