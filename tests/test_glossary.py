@@ -250,6 +250,27 @@ def test_a_model_is_told_the_forms_that_stand_in_the_text(text: str, pairs: list
     assert Glossary([file, system, folder, tokyo, PIDGIN]).pairs_of(text) == pairs
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "pairs"),
+    [
+        ("Open the file", "Abra el archivo", [("file", "archivo")]),
+        ("Open the file", "Abra los archivos", [("file", "archivos")]),
+        ("The files, a file", "Archivos, archivo", [("files", "archivos"), ("file", "archivo")]),
+        ("Open the file", "Abra el fichero", []),
+        (
+            "The file system, a file",
+            "El sistema de archivos",
+            [("file system", "sistema de archivos"), ("file", "archivos")],
+        ),
+        ("Pidgin", "Pidgin", []),
+    ],
+)
+def test_a_model_is_taught_the_terms_that_a_translation_keeps_to(
+    source: str, target: str, pairs: list[tuple[str, str]]
+) -> None:
+    assert GLOSSARY.kept_pairs(source, target) == pairs
+
+
 def test_known_translations_are_held_against_the_glossary_too() -> None:
     memory = Memory()
     memory.add("", ("Open the file",), Known(("Abra el fichero",), "memory"))

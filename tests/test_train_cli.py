@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import tiny_model
+from batchtrans.textio import sha256_file
 from batchtrans_llama.card import read_adapter
 from batchtrans_llama.prompt import PROMPT, prompt_hash
 from batchtrans_llama.training.recipe import SEED
@@ -412,6 +413,26 @@ def test_a_prompt_is_stored_with_the_adapter_and_asked_at_translation_time() -> 
     assert run("--adapter", "out", "--force").code in (0, 1)
     header = json.loads(Path("text.es.txt.align.jsonl").read_text("utf-8").splitlines()[0])
     assert header["backend"]["prompt"] == prompt_hash(prompt)
+
+
+def test_a_model_is_trained_with_the_terms_of_a_glossary() -> None:
+    Path("ask.txt").write_text(PROMPT.replace("\n", "\nTerms: {terms}\n", 1))
+    Path("terms.csv").write_text("file,archivo\nstation,estación\n")
+    asked = ["pairs.csv", "--base", tiny_model.nf4_base(), "--from-scratch", "--glossary", "terms.csv", "-o", "out"]
+    refused = train(*asked, *options())
+    assert refused.code == 2 and "the prompt has no line with {terms}" in refused.said
+    done = train(*asked, "--prompt", "ask.txt", *options(steps=2))
+    assert done.code in (0, 1), done.said
+    told = re.search(r"terms of the glossary in (\d+) of (\d+) rows", done.said)
+    assert told is not None and 0 < int(told[1]) < int(told[2])  # all targets have archivo, not all sources file
+    assert card("out")["data"]["glossary"] == {"terms.csv": sha256_file(Path("terms.csv"))}
+    assert "{terms}" in card("out")["prompt"]
+    assert run("--adapter", "out", "--force", "--model", tiny_model.nf4_base(), "--glossary", "terms.csv").code in (
+        0,
+        1,
+    )
+    lines = [json.loads(line) for line in Path("text.es.txt.align.jsonl").read_text("utf-8").splitlines()]
+    assert lines[0]["backend"]["prompt"] == prompt_hash(card("out")["prompt"])
 
 
 CHAT = "{{ bos_token }}{% for turn in messages %}<{{ turn['role'] }}>{{ turn['content'] }}\n{% endfor %}<assistant> "

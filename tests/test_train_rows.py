@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import tiny_model
 from batchtrans import UsageError
+from batchtrans.glossary import Glossary, Term
 from batchtrans_llama.data.read import Pair, read_pairs
 from batchtrans_llama.prompt import IGNORED, MASKS, PROMPT, encode_prompt
 from batchtrans_llama.training.recipe import DEFAULT, RECIPES, SEED, Recipe, option_names, with_options
@@ -116,6 +117,21 @@ def test_one_bos_opens_every_row_and_one_supervised_eos_closes_it() -> None:
         assert row.labels[-1] == row.ids[-1] == eos and row.ids.count(eos) == 1
         border = len(row.ids) - row.supervised
         assert set(row.labels[:border]) == {IGNORED} and row.labels[border:] == row.ids[border:]
+
+
+def test_a_row_names_the_terms_that_its_target_keeps_to() -> None:
+    pairs = [Pair("Open the file %s", "Abra el archivo %s"), Pair("Open the file", "Abra el fichero"), Pair("No", "No")]
+    template = PROMPT.replace("\n", "\nTerms: {terms}\n", 1)
+    glossary = Glossary([Term(("file",), ("archivo",)), Term(("open",), ("abrir", "abra"))])
+    named = [[("open", "abra"), ("file", "archivo")], [("open", "abra")], []]
+    rows = make_rows(tokenizer(), pairs, LANGUAGES, template, 32, 1024, Counter(), glossary)
+    assert [row.has_terms for row in rows] == [True, True, False]
+    for row, source, terms in zip(rows, [f"Open the file {MASKS[0]}", "Open the file", "No"], named, strict=True):
+        assert row.ids[: len(row.ids) - row.supervised] == encode_prompt(
+            tokenizer(), source, *LANGUAGES, template, terms
+        )
+    without = make_rows(tokenizer(), pairs, LANGUAGES, template, 32, 1024, Counter())
+    assert without == make_rows(tokenizer(), pairs, LANGUAGES, PROMPT, 32, 1024, Counter())
 
 
 def test_special_tokens_in_a_translation_are_text() -> None:

@@ -78,6 +78,15 @@ class Glossary:
         in order of appearance."""
         return list(dict.fromkeys((found.form, found.translation) for found in self._translated(text)))
 
+    def kept_pairs(self, source: str, target: str) -> list[tuple[str, str]]:
+        """The same for a translation that is known: the terms that it keeps to, each with a form that it has, the one
+        that a model would be told if that is among them."""
+        pairs = []
+        for found in self._translated(source):
+            forms = (found.translation, *found.term.targets)
+            pairs += [(found.form, form) for form in forms if _holds(target, form)][:1]
+        return list(dict.fromkeys(pairs))
+
     def _translated(self, text: str) -> list[_Found]:
         translated = (found for found in self._forms.find(text) if not found.term.stays)
         return sorted(translated, key=lambda found: found.start)

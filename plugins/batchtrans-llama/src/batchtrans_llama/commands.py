@@ -78,6 +78,8 @@ def evaluate(**given: Any) -> None:
               help="How to train; docs/training.md has both.")  # fmt: skip
 @click.option("--prompt", metavar="FILE|chat",
               help="Template to train with, or chat for the tokenizer's own; stored with the adapter.")  # fmt: skip
+@click.option("--glossary", type=_FILE, multiple=True, metavar="FILE",
+              help="Terms for a prompt with {terms}, named where the translation has them; repeatable.")  # fmt: skip
 @click.option("--columns", metavar="SOURCE,TARGET", help="Columns of a table, by name or by number from 1.")
 @click.option("--dev", default="", metavar="N|FILE", help="Pairs to choose by; default: a tenth, at most 200.")
 @click.option("--test", default="", metavar="N|FILE", help="Pairs to judge by; default: a fifth, at most 500.")
@@ -123,6 +125,7 @@ def train(**given: Any) -> None:
         given["resume"],
         given["overwrite"],
         given["force"],
+        given["glossary"],
     )
     click.get_current_context().exit(train_command(job))
 

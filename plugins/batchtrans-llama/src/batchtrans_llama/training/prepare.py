@@ -47,6 +47,7 @@ class Job:
     resume: bool = False
     overwrite: bool = False
     force: bool = False
+    glossary: tuple[Path, ...] = ()
 
     @property
     def work(self) -> Path:

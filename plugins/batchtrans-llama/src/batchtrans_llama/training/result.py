@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchtrans import BatchtransError, UsageError, plugins
 from batchtrans.errors import OutputConflict
+from batchtrans.textio import sha256_file
 
 from ..card import Adapter, read_adapter
 from ..data.read import Pair
@@ -126,6 +127,7 @@ def make_card(
             "pairs": {"read": data.read, "train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
             "left_out": dict(data.dropped),
             "sha256": data.sha256(),
+            **({"glossary": {str(path): sha256_file(path) for path in job.glossary}} if job.glossary else {}),
         },
         "training": {
             "steps": fitted.steps,

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from batchtrans import protect, segmentation
+from batchtrans.glossary import Glossary
 
 from ..data.read import Pair
 from ..prompt import IGNORED, MASKS, encode_examples
@@ -25,10 +26,12 @@ _ENCODED_AT_ONCE = 2_000
 
 
 class Row(NamedTuple):
-    """One example: ``ids`` of prompt and completion, and as many ``labels``, ``IGNORED`` for the prompt's."""
+    """One example: ``ids`` of prompt and completion, and as many ``labels``, ``IGNORED`` for the prompt's; whether the
+    prompt names terms of a glossary."""
 
     ids: list[int]
     labels: list[int]
+    has_terms: bool = False
 
     @property
     def supervised(self) -> int:
@@ -44,15 +47,20 @@ def make_rows(
     masks: int,
     context: int,
     counts: Counter[str],
+    glossary: Glossary | None = None,
 ) -> list[Row]:
     """Encode pairs. A row longer than ``context`` tokens is dropped and counted, never cut: cut short it would teach
-    the model to stop in the middle. ``masks`` is how many mask characters the tokenizer has."""
+    the model to stop in the middle. ``masks`` is how many mask characters the tokenizer has.
+
+    A row's prompt names those terms of the ``glossary`` that its target keeps to, so that the model learns to obey.
+    """
     texts = [text for pair in pairs for text in _lines(pair, languages, masks)]
     rows = []
     for start in range(0, len(texts), _ENCODED_AT_ONCE):
         chunk = texts[start : start + _ENCODED_AT_ONCE]
-        encoded = encode_examples(tokenizer, chunk, *languages, template, max_length=context)
-        rows += [Row(*example) for example in encoded if example is not None]
+        terms = [glossary.kept_pairs(*text) if glossary is not None else [] for text in chunk]
+        encoded = encode_examples(tokenizer, chunk, *languages, template, context, terms)
+        rows += [Row(*example, bool(told)) for example, told in zip(encoded, terms, strict=True) if example is not None]
     if dropped := len(texts) - len(rows):
         counts["longer than the model's context"] += dropped
     return rows

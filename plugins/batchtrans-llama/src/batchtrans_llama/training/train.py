@@ -18,14 +18,16 @@ import click
 
 from batchtrans import BatchtransError, UsageError
 from batchtrans.errors import OutputConflict
+from batchtrans.glossary import Glossary, load_glossary
 from batchtrans.report import Progress
+from batchtrans.textio import sha256_file
 
 from ..card import CARD, Adapter
 from ..data.read import Pair
 from ..evaluation.table import table
 from ..load import Loaded, choose_device, choose_dtype, import_torch, load_to_train, read_tokenizer
 from ..locate import Located, locate
-from ..prompt import PROMPT, mask_count, prompt_hash
+from ..prompt import PROMPT, mask_count, prompt_hash, takes_terms
 from . import checkpoint, result
 from .prepare import Data, Job, read_data
 from .recipe import Recipe
@@ -62,6 +64,7 @@ def _train(job: Job) -> int:
     found = _locate(job)
     start = None if job.recipe.from_scratch else found.adapter
     template = _template(job, found, start)
+    glossary = _glossary(job, template)
     _refuse_checkpoint(job, checkpoint.exists(job.work))
     data = read_data(job)
     device, dtype = _device(job)
@@ -81,7 +84,9 @@ def _train(job: Job) -> int:
     for note in _remarks(loaded, job.recipe, start):
         say(note)
     counts: Counter[str] = Counter()
-    rows = _rows(loaded, job, data, template, counts)
+    rows = _rows(loaded, job, data, template, counts, glossary)
+    if glossary is not None:
+        say(f"terms of the glossary in {sum(row.has_terms for row in rows):,} of {len(rows):,} rows")
     data.dropped.update(counts)
     for reason, count in counts.items():
         say(f"left out: {count} {reason}")
@@ -161,6 +166,18 @@ def _template(job: Job, found: Located, start: Adapter | None) -> str:
     return asked or trained or PROMPT
 
 
+def _glossary(job: Job, template: str) -> Glossary | None:
+    """The terms to train with, which need a place in the prompt."""
+    if not job.glossary:
+        return None
+    if not takes_terms(template):
+        raise UsageError(
+            "the prompt has no line with {terms}, where a glossary's terms would stand",
+            "Give a template with one by --prompt FILE, or leave out --glossary; docs/glossary.md shows one.",
+        )
+    return load_glossary(job.glossary, job.source_lang, job.target_lang)
+
+
 def chat_template(base: Path, source_lang: str, target_lang: str) -> str:
     """A prompt template out of the tokenizer's chat template: the instruction as the user's turn, then the opening
     of the assistant's.
@@ -213,10 +230,12 @@ def _remarks(loaded: Loaded, recipe: Recipe, start: Adapter | None) -> Iterable[
     yield f"going on from the adapter {start.directory} as it is: {shape}" if start else f"a new adapter: {shape}"
 
 
-def _rows(loaded: Loaded, job: Job, data: Data, template: str, counts: Counter[str]) -> list[Row]:
+def _rows(
+    loaded: Loaded, job: Job, data: Data, template: str, counts: Counter[str], glossary: Glossary | None
+) -> list[Row]:
     languages = (job.source_lang, job.target_lang)
     masks = mask_count(loaded.tokenizer)
-    rows = make_rows(loaded.tokenizer, data.train, languages, template, masks, loaded.context, counts)
+    rows = make_rows(loaded.tokenizer, data.train, languages, template, masks, loaded.context, counts, glossary)
     if not rows:
         raise UsageError(
             f"no pair fits into the model's context of {loaded.context} tokens", "Shorter texts, or another --base."
@@ -253,6 +272,7 @@ def _identity(job: Job, found: Located, start: Adapter | None, template: str, da
         "adapter": start.sha256() if start is not None else None,
         "prompt": prompt_hash(template),
         "pairs": data.sha256(),
+        **({"glossary": [sha256_file(path) for path in job.glossary]} if job.glossary else {}),
     }
 
 
