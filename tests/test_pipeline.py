@@ -341,6 +341,8 @@ def test_a_disk_without_room_leaves_the_old_output_and_a_usable_log(cli: Cli, tm
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, preexec_fn=no_more_than_20_kb, timeout=60)
     assert done.returncode == 1
     assert b"File too large" in done.stderr and b"Traceback" not in done.stderr
+    assert b"a.es.txt.align.jsonl cannot be written: File too large" in done.stderr
+    assert b"run the same command again" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.es.txt.align.jsonl", "a.txt"]
     assert cli("run", "a.txt", "--to", "es", "--backend", "pseudo").returncode == 0
     assert len((tmp_path / "a.es.txt").read_text().splitlines()) == 400

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -322,37 +323,53 @@ class AlignmentLog:
 
     def append(self, values: Mapping[str, Any]) -> None:
         """A run or end line."""
-        self._file.write(orjson.dumps(values) + b"\n")
+        with self._writing():
+            self._file.write(orjson.dumps(values) + b"\n")
 
     def write_groups(self, groups: Iterable[Iterable[AlignmentRecord]]) -> None:
         """All records of some segments, each in order of form and part."""
         # The sum is a short copy of what orjson makes, which takes up a KiB and, if kept, most of the time.
-        self._file.write(b"".join([record.to_json() + b"\n" for group in groups for record in group]))
+        lines = b"".join([record.to_json() + b"\n" for group in groups for record in group])
+        with self._writing():
+            self._file.write(lines)
 
     def share(self) -> None:
         """Give everything appended so far to the system, and have it brought to the disk in the background.
 
-        :raises OSError: if that failed with what was appended before.
+        :raises BatchtransError: if that fails, or failed with what was appended before.
         """
-        self._file.flush()
-        self._syncer.ask()
+        with self._writing():
+            self._file.flush()
+            self._syncer.ask()
 
     def sync(self) -> None:
         """Bring everything appended so far to the disk.
 
-        :raises OSError: if that fails, or failed in the background.
+        :raises BatchtransError: if that fails, or failed in the background.
         """
-        self._file.flush()
-        self._syncer.close()
-        self._syncer.check()
-        os.fsync(self._file.fileno())
+        with self._writing():
+            self._file.flush()
+            self._syncer.close()
+            self._syncer.check()
+            os.fsync(self._file.fileno())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BatchtransError(
+                f"{self.path} cannot be written: {error.strerror or error}",
+                "Make room, or mend the disk, and run the same command again: it goes on after what the log has.",
+            ) from None
 
     def position(self) -> int:
         return self._file.tell()
 
     def close(self) -> None:
         self._syncer.close()
-        self._file.close()
+        with suppress(OSError):  # what cannot be written now could not be written before, which was told then
+            self._file.close()
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
