@@ -30,7 +30,6 @@ _NOT_DIGIT = re.compile(r"\D")
 _INNER_CAPITAL = re.compile("[a-zà-öø-ÿ][A-ZÀ-ÖØ-Þ]")
 _DOUBLED = re.compile(r"\b([^\W\d_]{2,})\s+\1\b", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
-_NOTHING: Counter[str] = Counter()  # most texts have no numbers, and to make a counter takes longer than to see that
 _ACCENTED = re.compile(r"[^\W\d_\x00-\x7f]")
 #: Writing systems that need about a third of the characters.
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
@@ -114,7 +113,7 @@ def _soft(
         yield Problem("end", "the source ends {}, the translation {}".format(*map(_ending, ends)))
     if (ours or theirs) and (code := _differing_code(source, target, ours, theirs)):
         yield Problem("code", f"another name in backquotes: {code}")
-    if emphasis := _changed(Counter(emphases(source)), Counter(emphases(target))):
+    if emphasis := _changed(emphases(source), emphases(target)):
         yield Problem("markup", f"inline markup: the translation {emphasis}")
     if numbers := _changed(_numbers(source), _numbers(target)):
         yield Problem("numbers", f"the translation {numbers}")
@@ -143,26 +142,26 @@ def _differing_code(source: str, target: str, ours: Sequence[Span], theirs: Sequ
     return "" if one == other else listed((one - other or other - one).elements())
 
 
-def _changed(ours: Counter[str], theirs: Counter[str]) -> str:
-    """What was lost of ours, or else what is new in theirs, in words; empty if nothing."""
+def _changed(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """What was lost of ours, or else what is new in theirs, in words; empty if nothing, in whatever order."""
     if ours == theirs:
         return ""
-    lost = ours - theirs
-    return f"lacks {listed(lost)}" if lost else f"adds {listed(theirs - ours)}"
+    lost, new = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
+    return f"lacks {listed(lost)}" if lost else f"adds {listed(new)}" if new else ""
 
 
-def _numbers(text: str) -> Counter[str]:
+def _numbers(text: str) -> list[str]:
     """Digit groups with the separators taken out: ``1,024.5`` and ``1.024,5`` are the same number here."""
-    numbers = _NUMBER.findall(text)
-    return Counter(_NOT_DIGIT.sub("", number) for number in numbers) if numbers else _NOTHING
+    return [_NOT_DIGIT.sub("", number) for number in _NUMBER.findall(text)]
 
 
-def _names(text: str, spans: Sequence[Span]) -> Counter[str]:
+def _names(text: str, spans: Sequence[Span]) -> list[str]:
     """The words with a capital inside, each once, but for those within placeholders."""
     if not _INNER_CAPITAL.search(text):
-        return _NOTHING
+        return []
     words = (word for word in _WORD.finditer(text) if _INNER_CAPITAL.search(word[0]))
-    return Counter({word[0] for word in words if not any(span.start <= word.start() < span.end for span in spans)})
+    free = (word[0] for word in words if not any(span.start <= word.start() < span.end for span in spans))
+    return list(dict.fromkeys(free))
 
 
 def _breadth(text: str) -> int:

@@ -18,6 +18,7 @@ from .alignment import WRITTEN, Run, forms_of, is_doubtful, is_log, read_groups,
 from .errors import FormatError, UsageError
 from .formats.po_header import contradicts
 from .forms import form_sources
+from .languages import base_language
 from .plugins import registry, resolve
 from .textio import first_undecodable, read_lines, sniff_bom, undecodable
 from .types import OpenOptions, Segment, State
@@ -297,8 +298,8 @@ def _from_tmx(job: _Job) -> Iterator[Unit]:
             yield Unit("", (source,), (target,), job.document(part.strip()), line=line, id=name)
         else:
             job.skipped["untranslated"] += 1
-    bases = set(map(_base_lang, languages))
-    if languages and not found and not bases >= {_base_lang(job.source_lang), _base_lang(job.target_lang)}:
+    bases = set(map(base_language, languages))
+    if languages and not found and not bases >= {base_language(job.source_lang), base_language(job.target_lang)}:
         raise UsageError(
             f"no translations from {job.source_lang} to {job.target_lang} in {job.path}",
             f"Its languages are {', '.join(sorted(filter(None, languages))) or 'not named'}.",
@@ -312,7 +313,7 @@ def _is_document(prop: Element) -> bool:
 def _of_language(texts: Mapping[str, str], lang: str) -> str:
     """The text of this language, or else of the first one that differs only in its territory."""
     exact = lang.replace("_", "-").lower()
-    alike = (text for code, text in texts.items() if _base_lang(code) == _base_lang(lang))
+    alike = (text for code, text in texts.items() if base_language(code) == base_language(lang))
     return texts.get(exact) or next(alike, "")
 
 
@@ -360,10 +361,6 @@ def declared_language(path: Path) -> str:
     return found[1].decode() if found else ""
 
 
-def _base_lang(code: str) -> str:
-    return code.replace("_", "-").split("-")[0].lower()
-
-
 # Tables, JSON Lines and whatever else has named columns
 
 
@@ -390,11 +387,11 @@ def find_columns(
         found = [list(names).index(name) if name in names else None for name in wanted]
         return None if None in found else Columns(found[0] or 0, found[1] or 0, context, document)
     codes = tuple(lang.lower().replace("_", "-") for lang in (source_lang, target_lang))
-    bases = [_base_lang(name) if _LANGUAGE_CODE.fullmatch(name) else "" for name in low]
+    bases = [base_language(name) if _LANGUAGE_CODE.fullmatch(name) else "" for name in low]
     for (source, target), where in (
         (("source", "target"), low),
         (codes, low),
-        ((_base_lang(source_lang), _base_lang(target_lang)), bases),
+        ((base_language(source_lang), base_language(target_lang)), bases),
     ):
         if source in where and target in where:
             return Columns(where.index(source), where.index(target), context, document)

@@ -168,7 +168,7 @@ class LazyBackend:
         if not self._started:
             self._started = True  # also if it fails: what it took by then is given back
             self.fingerprint = dict(backend.start(*self._languages))
-            gc.freeze()  # what a model's libraries made stays; to look through it again and again takes a tenth
+            gc.freeze()  # what a model's libraries made stays, and need not be looked through again and again
         return backend
 
     def _created(self) -> Backend:

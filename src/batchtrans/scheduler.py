@@ -132,8 +132,7 @@ class Scheduler:
 
 def _as_text(result: Result) -> Result:
     """An answer that can be written to a file: without the hypotheses that cannot, or an error."""
-    target, raw = result.target, result.raw
-    if not ((type(target) is str and target.isascii()) or _is_text(target)) or not (raw is None or _is_text(raw)):
+    if not (_is_text(result.target) and (result.raw is None or _is_text(result.raw))):
         return Result(result.id, "", error="the backend's answer is no valid text")
     return result._replace(others=tuple(filter(_is_text, result.others))) if result.others else result
 

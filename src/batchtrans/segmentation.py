@@ -11,6 +11,8 @@ import re
 from functools import cache
 from typing import Any
 
+from .languages import base_language
+
 #: A text up to this many characters stays whole: its sentences help each other.
 LONG_TEXT = 240
 #: No part is longer than this; about 400 tokens of English, well inside a context of 1,024 with its translation.
@@ -93,7 +95,7 @@ def _segmenter(language: str) -> Any:
     import pysbd
     from pysbd.languages import LANGUAGE_CODES
 
-    base = language.replace("_", "-").split("-")[0].lower()
+    base = base_language(language)
     return pysbd.Segmenter(language=base if base in LANGUAGE_CODES else "en", clean=False)
 
 

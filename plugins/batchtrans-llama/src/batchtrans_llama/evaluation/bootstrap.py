@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from batchtrans.languages import base_language
+
 from .metrics import Interval
 from .output import Advance
 
@@ -84,8 +86,7 @@ def score(
 def _metrics(target_lang: str) -> dict[str, Any]:
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    language = target_lang.replace("_", "-").split("-")[0].lower()
-    bleu = BLEU(tokenize=_TOKENIZERS.get(language, "13a"), force=True)
+    bleu = BLEU(tokenize=_TOKENIZERS.get(base_language(target_lang), "13a"), force=True)
     return {"BLEU": bleu, "chrF": CHRF(), "chrF++": CHRF(word_order=2), "TER": TER()}
 
 
