@@ -17,11 +17,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sacrebleu
 import torch
 import torch.nn.functional as F
 from rows import Pair, epoch, read_pairs, texts
@@ -33,9 +35,12 @@ CONTEXT = 1024
 CHUNK = 16_384  # pairs that one worker encodes and packs at a time
 _AVERAGE_EVERY = 10  # steps between two updates of the averaged weights
 AHEAD = 48  # chunks in work, so that the trainer never waits
+_SCORED = 300  # segments of each dev set that a candidate translates
+_LONGEST_ANSWER = 160  # tokens
 SOURCE, TARGET = 1, 2  # kinds of token; 0 is BOS and padding
 
 Rows = tuple[np.ndarray, np.ndarray]  # ids and kinds, both [rows, CONTEXT + 1]: inputs and targets overlap
+State = dict[str, torch.Tensor]
 
 
 class Encoder:
@@ -258,6 +263,39 @@ class Trainer:
         averaged = [self.dev_loss(self.average.module, rows) for rows in dev.values()]
         return {**losses, "mean": sum(losses.values()) / len(dev), "mean_averaged": sum(averaged) / len(dev)}
 
+    @torch.no_grad()
+    def translate(self, sources: list[str]) -> list[str]:
+        """What the model writes after each English line, greedily, up to the end of the line."""
+        encode = partial(self.tokenizer.encode, add_special_tokens=False)
+        newline = encode("\n")  # a token of its own, as in the rows: never one with the mark before it
+        rows = [[self.tokenizer.bos_token_id, *encode(source), *newline] for source in sources]
+        prompts = self.tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(self.device)
+        self.model.eval()
+        ids = self.model.generate(
+            input_ids=prompts["input_ids"],
+            attention_mask=prompts["attention_mask"],
+            max_new_tokens=_LONGEST_ANSWER,
+            do_sample=False,
+            eos_token_id=newline,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        answers = self.tokenizer.batch_decode(ids[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [answer.strip() for answer in answers]
+
+    def score(self, weights: State, dev: dict[str, list[tuple[str, str]]]) -> dict[str, float]:
+        """chrF of the weights on the beginning of each dev set, and the mean of them."""
+        self.model.load_state_dict(weights)
+        scores = {}
+        for name, pairs in dev.items():
+            answers = self.translate([source for source, _ in pairs[:_SCORED]])
+            references = [[target for _, target in pairs[:_SCORED]]]
+            scores[name] = round(sacrebleu.corpus_chrf(answers, references).score, 2)
+        return {**scores, "mean": round(sum(scores.values()) / len(scores), 3)}
+
+
+def _copy(model: torch.nn.Module) -> State:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
 
 def _read_dev(path: Path) -> list[tuple[str, str]]:
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[:1000]]
@@ -265,8 +303,8 @@ def _read_dev(path: Path) -> list[tuple[str, str]]:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train until ``--steps`` or ``--minutes`` are used up, whichever comes first, and save the weights or, where the
-    dev sets are more likely under it, their moving average."""
+    """Train until ``--steps`` or ``--minutes`` are used up, whichever comes first, and save the weights that translate
+    the dev sets best: the last ones, or their moving average at one of the looks in the second half."""
     tokenizer_file = str(args.tokenizer / "tokenizer.json")
     pool = ProcessPoolExecutor(
         args.workers,
@@ -276,14 +314,20 @@ def train(args: argparse.Namespace) -> None:
     )
     stream = batches(pool, read_pairs(args.pairs, args.limit), args.rows, args.seed, args.reverse_epochs)
     encoder = Encoder(tokenizer_file, 0.0, 0.0)
-    dev = {path.stem: encoder.rows(_read_dev(path), random.Random(0)) for path in args.dev}
+    dev_pairs = {path.stem: _read_dev(path) for path in args.dev}
+    dev = {name: encoder.rows(pairs, random.Random(0)) for name, pairs in dev_pairs.items()}
     trainer = Trainer(args)
     trainer.model.train()
     args.output.mkdir(parents=True, exist_ok=True)
     log = (args.output / "training.jsonl").open("w", encoding="utf-8")
     began = time.monotonic()
     step, progress = 0, 0.0
-    record: dict[str, float] = {}
+    candidates: dict[str, State] = {}
+
+    def note(record: dict[str, Any]) -> None:
+        print(json.dumps(record), file=log, flush=True)
+        print(json.dumps(record), flush=True)
+
     while progress < 1.0:
         number, rows = next(stream)
         value = trainer.step(rows, learning_rate(progress, step, args.rate, args.warmup))
@@ -297,15 +341,21 @@ def train(args: argparse.Namespace) -> None:
         progress = max(step / args.steps, minutes / args.minutes)
         if step % args.every == 0 or progress >= 1.0:
             record = {"step": step, "epoch": number, "minutes": round(minutes, 3), "loss": round(float(value), 4)}
-            record |= {"tokens": step * args.rows * CONTEXT, **trainer.look(dev)}
-            print(json.dumps(record), file=log, flush=True)
-            print(json.dumps(record), flush=True)
+            note({**record, "tokens": step * args.rows * CONTEXT, **trainer.look(dev)})
+            if progress >= 0.5:
+                candidates[f"average at {step}"] = _copy(trainer.average.module)
         if step % args.save_every == 0:
             save(trainer.model, trainer.tokenizer, args.output)
-    best = trainer.average.module if record["mean_averaged"] < record["mean"] else trainer.model
-    save(best, trainer.tokenizer, args.output)
-    log.close()
     pool.shutdown(cancel_futures=True)
+    candidates["last"] = _copy(trainer.model)
+    scores: dict[str, float] = {}
+    for name, weights in candidates.items():
+        chrf = trainer.score(weights, dev_pairs)
+        scores[name] = chrf["mean"]
+        note({"candidate": name, "chrf": chrf})
+    trainer.model.load_state_dict(candidates[max(scores, key=scores.__getitem__)])
+    save(trainer.model, trainer.tokenizer, args.output)
+    log.close()
 
 
 def main() -> None:
