@@ -134,7 +134,7 @@ def made_up(count: int, seed: int, slope: float = 1.5) -> tuple[list[tuple[float
 
 
 def test_the_truth_is_recovered() -> None:
-    made = fit(*made_up(3_000, 1)[:2])
+    made = fit(*made_up(8_000, 1)[:2])
     rows, right, truth = made_up(3_000, 2)
     confidences = [made.confidence(row) for row in rows]
     assert made.weights[0] == pytest.approx(1.5, abs=0.2) and made.weights[3] == pytest.approx(-0.7, abs=0.2)
@@ -217,7 +217,14 @@ def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"features": ["mean"]}, {"weights": [1]}, {"curve": [[1]]}, {"intercept": "x"}, {"scale": [0] * 9}],
+    [
+        {"schema": 2},
+        {"features": ["mean"]},
+        {"weights": [1]},
+        {"curve": [[1]]},
+        {"intercept": "x"},
+        {"scale": [0] * len(NAMES)},
+    ],
     ids=str,
 )
 def test_a_broken_calibration_is_refused(change: dict[str, object], tmp_path: Path) -> None:
@@ -241,15 +248,24 @@ def record(source: str = "Open the file", target: str = "Abra el archivo", **mor
 def test_the_features_of_one_part_by_hand() -> None:
     values = dict(zip(NAMES, features_of([record(checks=("end", UNSURE), tries=2)]) or (), strict=True))
     assert values == {
-        "mean": -0.5, "least": -2.0, "sum": math.sqrt(2), "words": math.log(4), "mean_words": -0.5 * math.log(4),
+        "mean": -0.5, "mean_square": 0.25, "least": -2.0, "sum": math.sqrt(2),
+        "words": math.log(4), "mean_words": -0.5 * math.log(4),
+        "pieces": math.log(5 / 16), "names": 0.0, "sentence": 0.0,
         "ratio": pytest.approx(math.log(16 / 14)), "kept": 0.0, "doubts": 1.0, "tries": 1.0,
     }  # fmt: skip
+
+
+def test_names_and_sentences_are_seen_in_the_source() -> None:
+    values = dict(zip(NAMES, features_of([record("See Ada Lovelace, London. ", "A")]) or (), strict=True))
+    assert (values["names"], values["sentence"]) == (3 / 4, 1.0)
+    assert dict(zip(NAMES, features_of([record("開く。")]) or (), strict=True))["sentence"] == 1.0
 
 
 def test_parts_weigh_by_their_tokens_and_copies_not_at_all() -> None:
     parts = [record(), record(logprob=(-2.0, -3.0), tokens=(9, 12)), record("42", "42", origin="copy", logprob=None)]
     values = features_of(parts)
-    assert values is not None and values[:2] == (pytest.approx((4 * -0.5 + 12 * -2.0) / 16), -3.0)
+    assert values is not None and values[0] == pytest.approx((4 * -0.5 + 12 * -2.0) / 16)
+    assert values[NAMES.index("least")] == -3.0
     assert features_of([record(), record(logprob=None)]) is None
     assert features_of([record("42", "42", origin="copy", logprob=None)]) is None
 
@@ -258,7 +274,12 @@ def test_parts_weigh_by_their_tokens_and_copies_not_at_all() -> None:
 
 
 MADE = Calibration(
-    (0.0,) * 9, (1.0,) * 9, (4.0, *(0.0,) * 8), 3.0, 500, (Step(0.9, 0.3, 0.01, 0.02), Step(0.4, 1, 0.2, 0.25))
+    (0.0,) * len(NAMES),
+    (1.0,) * len(NAMES),
+    (4.0, *(0.0,) * (len(NAMES) - 1)),
+    3.0,
+    500,
+    (Step(0.9, 0.3, 0.01, 0.02), Step(0.4, 1, 0.2, 0.25)),
 )
 
 

@@ -5,8 +5,8 @@ regression over a few features of a segment, all known without a reference, make
 single score). It is fitted to translations of texts whose translation by people is known, where *error* means a chrF
 below :data:`ERROR_BELOW` against it, and it holds for texts like those.
 
-``docs/calibration.md`` tells how it is used. Numbers here are Python's own: a few thousand rows of nine features need
-no NumPy.
+``docs/calibration.md`` tells how it is used. Numbers here are Python's own: a few thousand rows of thirteen features
+need no NumPy.
 """
 
 from __future__ import annotations
@@ -45,16 +45,24 @@ _DEVIATIONS = 2.807  # of the normal distribution, for 1 - (1 - SURE) / STEPS of
 _RIDGE = 1.0  # the weight of the penalty on weights of scaled features: one row's worth
 _ROUNDS = 50  # Newton's method takes five to ten
 
-NAMES = ("mean", "least", "sum", "words", "mean_words", "ratio", "kept", "doubts", "tries")
+#: What a sentence ends with, in any script that has such marks.
+_SENTENCE_ENDS = tuple(".!?…。！？।؟۔")
+
+NAMES = (
+    "mean", "mean_square", "least", "sum", "words", "mean_words",
+    "pieces", "names", "sentence", "ratio", "kept", "doubts", "tries",
+)  # fmt: skip
 
 
 def features_of(records: Sequence[AlignmentRecord]) -> tuple[float, ...] | None:
     """What is known of a translated segment without its reference, in the order of :data:`NAMES`; ``None`` where a part
     was translated without saying how probable its text is.
 
-    Mean and least log-probability of its tokens, and the root of minus their sum; words of the source, as a logarithm,
-    and that times the mean; how far the lengths differ, as the absolute logarithm of their ratio; the share of the
-    translation's words that are the source's; how many doubts the judges have; whether one answer was enough.
+    Mean log-probability of its tokens, and its square; the least one; the root of minus their sum; the source's words,
+    as a logarithm, and that times the mean; tokens for a character of the translation, as a logarithm, since rare words
+    fall into many; the share of capitalised words behind the first; whether it is a sentence; how far the lengths
+    differ, as the absolute logarithm of their ratio; the share of the translation's words that are the source's; how
+    many doubts the judges have; whether one answer was enough.
     """
     scores = _scores(records)
     if not scores:
@@ -62,15 +70,20 @@ def features_of(records: Sequence[AlignmentRecord]) -> tuple[float, ...] | None:
     tokens = sum(count for _, count in scores)
     total = sum(score[0] * count for score, count in scores)
     source, target = ("".join(getattr(record, name) for record in records) for name in ("source", "target"))
-    ours, theirs = source.lower().split(), target.lower().split()
-    known = set(ours)
+    ours, theirs = source.split(), target.lower().split()
+    known = {word.lower() for word in ours}
     size = math.log1p(len(ours))
+    mean = total / tokens
     return (
-        total / tokens,
+        mean,
+        mean * mean,
         max(min(score[1] for score, _ in scores), -20.0),
         math.sqrt(max(-total, 0.0)),
         size,
-        size * total / tokens,
+        size * mean,
+        math.log((tokens + 1) / (len(target) + 1)),
+        sum(word[0].isupper() for word in ours[1:]) / max(len(ours), 1),
+        float(source.rstrip().endswith(_SENTENCE_ENDS)),
         abs(math.log((len(target) + 1) / (len(source) + 1))),
         sum(map(known.__contains__, theirs)) / max(len(theirs), 1),
         float(len({code for record in records for code in record.checks} - {UNSURE})),
