@@ -77,9 +77,7 @@ def test_neighbours_say_what_they_say_alone(backend: LlamaBackend) -> None:
 
 
 def test_an_attack_is_one_line_of_the_prompt_and_nothing_in_it_is_special(backend: LlamaBackend) -> None:
-    loaded = backend._loaded
-    assert loaded is not None
-    tokenizer = loaded.tokenizer
+    tokenizer = tiny_model.loaded_by(backend).tokenizer
     plain = encode_prompt(tokenizer, "Save", "en", "es")
     head, tail = str(tokenizer.decode(plain)).split(" Save")
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -95,9 +93,7 @@ def test_an_attack_is_one_line_of_the_prompt_and_nothing_in_it_is_special(backen
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_an_attack_in_a_term_is_one_line_of_the_prompt_and_nothing_in_it_is_special(place: int) -> None:
-    loaded = told()._loaded
-    assert loaded is not None
-    tokenizer = loaded.tokenizer
+    tokenizer = tiny_model.loaded_by(told()).tokenizer
     plain = encode_prompt(tokenizer, "Save", "en", "es", TERMED, [("save", "guardar")])
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     first, _, *rest = str(tokenizer.decode(plain)).split("\n")

@@ -84,8 +84,8 @@ def test_tokens_and_log_probabilities_are_those_of_the_generated_text() -> None:
 
     backend = tuned()
     (result,) = ask(backend, SOURCES[2:3])
-    loaded = backend._loaded
-    assert loaded is not None and result.raw is not None
+    loaded = tiny_model.loaded_by(backend)
+    assert result.raw is not None
     prompt = encode_prompt(loaded.tokenizer, SOURCES[2], "en", "es")
     answer = [*loaded.tokenizer(result.raw, add_special_tokens=False)["input_ids"], loaded.tokenizer.eos_token_id]
     with torch.no_grad():
@@ -141,8 +141,7 @@ def test_terms_are_taken_exactly_with_a_template_that_has_a_place_for_them() -> 
 def asked_prompts(requests: list[Request], monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """What the engine is given for requests that differ in their prompts, in any order."""
     backend, seen = told(), []
-    assert backend._asker is not None
-    engine = backend._asker.engine
+    engine = tiny_model.service_of(backend)._asker.engine
     stream = engine.stream
 
     def watched(prompts: Sequence[list[int]], caps: Sequence[int]) -> Iterator[tuple[int, Decoded]]:
@@ -161,8 +160,7 @@ def asked_prompts(requests: list[Request], monkeypatch: pytest.MonkeyPatch) -> l
 def test_the_asked_prompt_holds_the_terms_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     terms = [(("file", "archivo"),), (), (("file", "fichero"), ("open", "abrir"))]
     requests = [Request(number, "Open the file.", terms=each) for number, each in enumerate(terms)]
-    loaded = told()._loaded
-    assert loaded is not None
+    loaded = tiny_model.loaded_by(told())
     prompts = asked_prompts(requests, monkeypatch)
     assert prompts == encode_prompts(loaded.tokenizer, ["Open the file."] * 3, "en", "es", TERMED, terms)
     texts = [loaded.tokenizer.decode(prompt) for prompt in prompts]
@@ -179,8 +177,7 @@ def test_requests_that_differ_in_their_terms_are_no_duplicates() -> None:
 
 
 def test_terms_never_take_the_room_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = told()._loaded
-    assert loaded is not None
+    loaded = tiny_model.loaded_by(told())
     many = tuple((f"term number {number}", "a rather long translation of the term") for number in range(16))
     (prompt,) = asked_prompts([Request(0, "Open the file.", terms=many)], monkeypatch)
     assert prompt == encode_prompt(loaded.tokenizer, "Open the file.", "en", "es")
@@ -188,8 +185,7 @@ def test_terms_never_take_the_room_of_an_answer(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_constrained_request_is_asked_with_its_terms_too() -> None:
-    loaded = told()._loaded
-    assert loaded is not None
+    loaded = tiny_model.loaded_by(told())
     terms = (("delete", "borrar"),)
     (result,) = told().translate([Request(0, "Delete \ue000 now", constraint=Constraint(), terms=terms)])
     assert result.target.count("\ue000") == 1
@@ -208,8 +204,7 @@ def test_nothing_in_a_source_reaches_its_neighbours(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("source", HOSTILE)
 def test_a_source_cannot_speak_for_the_prompt(source: str) -> None:
-    loaded = tuned()._loaded
-    assert loaded is not None
+    loaded = tiny_model.loaded_by(tuned())
     prompt = encode_prompt(loaded.tokenizer, source, "en", "es")
     plain = encode_prompt(loaded.tokenizer, "Open the file.", "en", "es")
     assert prompt.count(loaded.tokenizer.bos_token_id) == 1
@@ -334,13 +329,12 @@ def exhausted(monkeypatch: pytest.MonkeyPatch) -> Iterator[LlamaBackend]:
 
     backend = LlamaBackend({"model": str(tiny_model.model()), "device": "cpu", "engine": "hf"})
     backend.start("en", "es")
-    assert backend._loaded is not None
 
     def full(*_: object, **__: object) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nmore")
 
     with monkeypatch.context() as patched:
-        patched.setattr(backend._loaded.model, "forward", full)
+        patched.setattr(tiny_model.loaded_by(backend).model, "forward", full)
         yield backend
 
 

@@ -340,8 +340,7 @@ def test_4_bit_weights_and_the_adapter_beside_them_stay_as_they_are(options: dic
         results.append(
             [(result.id, result.target, result.stop, result.raw) for result in sorted(started.translate(asked))]
         )
-        assert started._loaded is not None
-        kinds = {type(module).__name__ for module in started._loaded.model.modules()}
+        kinds = {type(module).__name__ for module in tiny_model.loaded_by(started).model.modules()}
         assert "Linear4bit" in kinds and torch.nn.Linear.__name__ in kinds
         started.stop()
     assert results[0] == results[1]

@@ -35,6 +35,19 @@ _SPLIT = (
 )
 
 
+def service_of(backend: Any) -> Any:
+    """What a started backend asks that has no process of its own."""
+    from batchtrans_llama.service import Service
+
+    assert isinstance(backend._service, Service)
+    return backend._service
+
+
+def loaded_by(backend: Any) -> Any:
+    """The model of such a backend."""
+    return service_of(backend).loaded
+
+
 @cache
 def workspace() -> Path:
     """A directory for the models of this test run, removed when it ends."""

@@ -646,17 +646,19 @@ def memory_child(given: argparse.Namespace, quant: str, limit: float) -> None:
 
     from batchtrans import Request
     from batchtrans_llama.backend import LlamaBackend
+    from batchtrans_llama.service import Service
 
     if cuda := torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(limit * 1e9 / total)
     options = {"model": str(checkpoint(given)), "quant": quant, "eos": "off", "length-cap": "2.5+0.625*n"}
+    options["own-process"] = "no"  # the share is that of this process
     backend = LlamaBackend(options | ({} if cuda else {"engine": "graph", "device": "cpu"}))
     backend.start("en", "es")
-    assert backend._loaded is not None
+    assert isinstance(backend._service, Service)
     asked = [
         Request(number, text)
-        for number, text in enumerate(texts(backend._loaded.tokenizer, 20 if given.tiny else 2000))
+        for number, text in enumerate(texts(backend._service.loaded.tokenizer, 20 if given.tiny else 2000))
     ]
     row: dict[str, Any] = {"quant": quant, "limit GB": limit}
     for name in ("first", "second"):

@@ -84,7 +84,7 @@ def _gaps(pairs: list[tuple[AlignmentRecord, AlignmentRecord]]) -> Iterator[floa
 
     backend = LlamaBackend({"device": "cpu"})
     backend.start("en", "es")
-    loaded: Any = backend._loaded
+    loaded: Any = backend._service.loaded  # type: ignore[union-attr]
     for ours, theirs in pairs:
         source = _masked_source(ours)
         first, second = (encode_completion(loaded.tokenizer, _text(record).strip()) for record in (ours, theirs))

@@ -45,6 +45,19 @@ def start(found: Located, settings: Settings, guards: bool = True) -> tuple[Load
     return loaded, engine
 
 
+def likely_engine(found: Located, settings: Settings) -> tuple[str, bool]:
+    """The engine that :func:`start` will most likely choose, and whether it decodes on a GPU, without loading anything.
+
+    :raises BackendError: if nothing is installed that can decode.
+    """
+    on_cuda = settings.device.startswith("cuda") or (settings.device == "auto" and cuda_is_likely())
+    if settings.engine != "auto":
+        return settings.engine, on_cuda and settings.engine != "ct2"
+    if ct2_suits(found, settings):
+        return "ct2", False
+    return "graph" if on_cuda else "hf", on_cuda
+
+
 def reference_model(found: Located, settings: Settings, loaded: Loaded, engine: Engine) -> Callable[[], Loaded] | None:
     """How to come by the model as torch has it, for texts that an engine cannot help with: the engine's own, or, beside
     CTranslate2, one that is loaded when it is asked for. ``None`` where torch is not installed."""

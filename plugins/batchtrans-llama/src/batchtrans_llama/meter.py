@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -14,8 +13,8 @@ from batchtrans import Meter
 
 from .asking import BATCH, token_counts
 from .ct2 import engine as ct2
-from .devices import cuda_is_likely, device_name, threads
-from .engines import ct2_suits
+from .devices import device_name, threads
+from .engines import likely_engine
 from .load import read_tokenizer
 from .locate import Located
 from .options import Settings
@@ -30,11 +29,13 @@ _SLOTS = 2_048
 
 class LlamaMeter(Meter):
     """Measures texts for one located model. ``engine`` and ``on_cuda`` are what a start will most likely choose: for
-    ``graph`` it is taken for granted that it can run the model. ``tokenizer`` is the model's own."""
+    ``graph`` it is taken for granted that it can run the model. ``tokenizer`` is the model's own, and ``lent`` tells
+    how much memory of a device the started model has taken."""
 
-    def __init__(self, found: Located, settings: Settings, fingerprint: Mapping[str, Any]) -> None:
-        self.on_cuda = settings.device.startswith("cuda") or (settings.device == "auto" and cuda_is_likely())
-        self.engine = _engine(found, settings, self.on_cuda)
+    def __init__(
+        self, found: Located, settings: Settings, fingerprint: Mapping[str, Any], lent: Callable[[], int | None]
+    ) -> None:
+        self.engine, self.on_cuda = likely_engine(found, settings)
         self.tokenizer = PlainTokenizer(found.base) if is_plain(found.base) else read_tokenizer(found.base)
         self.batch = settings.max_batch or BATCH["cuda" if self.on_cuda else "cpu"]
         self.pads = self.engine == "hf"
@@ -49,6 +50,7 @@ class LlamaMeter(Meter):
             "packages": {name: _version(name) for name in _PACKAGES},
             "python": platform.python_version(),
         }
+        self._lent = lent
         self._cap = settings.length_cap
         self._most = settings.max_batch or ct2.BATCH
 
@@ -68,22 +70,7 @@ class LlamaMeter(Meter):
         return batches
 
     def device_bytes(self) -> int | None:
-        torch = sys.modules.get("torch")
-        if not self.on_cuda or torch is None or not torch.cuda.is_available():
-            return None
-        return int(torch.cuda.max_memory_reserved())
-
-
-def _engine(found: Located, settings: Settings, on_cuda: bool) -> str:
-    """The engine that a start would choose.
-
-    :raises BackendError: if nothing is installed that can decode.
-    """
-    if settings.engine != "auto":
-        return settings.engine
-    if ct2_suits(found, settings):
-        return "ct2"
-    return "graph" if on_cuda else "hf"
+        return self._lent()
 
 
 def _processor() -> str:

@@ -46,7 +46,8 @@ class Flags:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Option values as the rest of the package uses them. An empty ``model`` means the embedded one, an empty
-    ``adapter`` the one that belongs to the model, and ``template`` is the text of the prompt file, if one is given."""
+    ``adapter`` the one that belongs to the model, ``own_process=None`` as the engine has it, and ``template`` is the
+    text of the prompt file, if one is given."""
 
     model: str = ""
     adapter: str = ""
@@ -57,6 +58,7 @@ class Settings:
     attention: str = "auto"
     compile: str = "auto"
     eos: bool = True
+    own_process: bool | None = None
     max_batch: int | None = None
     revision: str | None = None
     local_only: bool = False
@@ -84,6 +86,7 @@ def parse(options: Mapping[str, str]) -> Settings:
         attention=_choice(options, "attention", ("auto", "sdpa", "triton")),
         compile=_choice(options, "compile", ("auto", "yes", "no")),
         eos=_choice(options, "eos", ("on", "off")) == "on",
+        own_process={"auto": None, "yes": True, "no": False}[_choice(options, "own-process", ("auto", "yes", "no"))],
         max_batch=_max_batch(options.get("max-batch")),
         revision=options.get("revision") or None,
         local_only=_flag(options, "local-only"),

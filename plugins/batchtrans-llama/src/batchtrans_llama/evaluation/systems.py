@@ -19,13 +19,14 @@ from batchtrans import BackendError, UsageError
 from batchtrans.parts import cut
 from batchtrans.segmentation import unwrap
 
-from ..backend import loaded_fingerprint, located_fingerprint
+from ..backend import located_fingerprint
 from ..card import Adapter
 from ..engines import start
 from ..load import Loaded, load_mixed
 from ..locate import Located, locate
 from ..options import Settings
 from ..rules import Engine
+from ..service import loaded_fingerprint
 from .command import CommandFailed, run, words_of
 from .decoding import decode_texts
 from .mixed import decode_mixed

@@ -1,0 +1,159 @@
+"""A model in a process of its own answers as one that is not, and neither process outlives or hides what happens to the
+other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import tiny_model
+from batchtrans import BackendError, Constraint, Request, Result
+from batchtrans.testing import check_backend
+from batchtrans_llama.backend import LlamaBackend
+from batchtrans_llama.own_process import OwnProcess
+from conftest import plugin_environment
+
+OPTIONS = {"device": "cpu", "engine": "graph"}
+SOURCES = [source for source, _ in tiny_model.PAIRS]
+MANY = [Request(number, SOURCES[number % len(SOURCES)]) for number in range(4_000)]
+
+#: Starts a model in a process of its own, says which one that is, and waits.
+STARTS = """
+import sys, time
+from batchtrans_llama.backend import LlamaBackend
+if __name__ == "__main__":
+    backend = LlamaBackend({"model": sys.argv[1], "device": "cpu", "engine": "graph", "own-process": "yes"})
+    backend.start("en", "es")
+    print(backend._service._process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def started(own_process: str) -> LlamaBackend:
+    backend = LlamaBackend({**OPTIONS, "model": str(tiny_model.model()), "own-process": own_process})
+    backend.start("en", "es")
+    return backend
+
+
+def process_of(backend: LlamaBackend) -> psutil.Process:
+    assert isinstance(backend._service, OwnProcess)
+    return psutil.Process(backend._service._process.pid)
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[LlamaBackend]:
+    started_there = started("yes")
+    yield started_there
+    started_there.stop()
+
+
+def test_it_answers_what_a_model_in_the_same_process_answers(backend: LlamaBackend) -> None:
+    here = started("no")
+    asked = [*SOURCES, "", "Delete \ue000 now"]
+    requests = [Request(number, source) for number, source in enumerate(asked)]
+    requests.append(Request(len(asked), "Delete \ue000 now", constraint=Constraint()))
+    requests.append(Request(len(asked) + 1, SOURCES[0], hypotheses=3))
+    assert sorted(backend.translate(requests)) == sorted(here.translate(requests))
+    assert backend.notes == here.notes
+    assert process_of(backend).pid != os.getpid()
+    for name in ("masks", "constrains", "hypotheses", "batch_size", "portion", "background"):
+        assert getattr(backend, name) == getattr(here, name), name
+    here.stop()
+
+
+def test_the_contract_of_backends_holds() -> None:
+    options = {**OPTIONS, "model": str(tiny_model.model()), "own-process": "yes"}
+    check_backend(LlamaBackend(options), texts=SOURCES[:4])
+
+
+def test_a_batch_that_is_left_early_does_not_hold_up_the_next(backend: LlamaBackend) -> None:
+    for taken in (0, 1, 40):
+        results = backend.translate(MANY)
+        assert len([next(results) for _ in range(taken)]) == taken
+        results.close()  # type: ignore[attr-defined]
+        after = [Request(number, source) for number, source in enumerate(SOURCES)]
+        assert [result.target for result in sorted(backend.translate(after))] == [text for _, text in tiny_model.PAIRS]
+
+
+def test_an_error_of_loading_is_the_same_there() -> None:
+    errors = []
+    for where in ("yes", "no"):
+        with pytest.raises(BackendError) as caught:
+            LlamaBackend(
+                {**OPTIONS, "model": str(tiny_model.model()), "attention": "triton", "own-process": where}
+            ).start("en", "es")
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1] and "triton" in errors[0]
+
+
+def test_a_process_that_is_killed_is_named_and_what_to_try() -> None:
+    backend = started("yes")
+    results = backend.translate(MANY)
+    first = next(results)
+    process_of(backend).kill()
+    with pytest.raises(BackendError, match=r"ended by signal 9\n.*own-process=no") as caught:
+        list(results)
+    assert isinstance(first, Result) and caught.value.exit_code == 3
+    with pytest.raises(BackendError, match="ended by signal 9"):
+        list(backend.translate(MANY))
+    backend.stop()
+
+
+def test_it_ends_when_it_is_stopped() -> None:
+    backend = started("yes")
+    process = process_of(backend)
+    backend.stop()
+    assert is_gone(process)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path, number: signal.Signals) -> None:
+    script = tmp_path / "starts.py"
+    script.write_text(STARTS, encoding="utf-8")
+    told = [sys.executable, str(script), str(tiny_model.model())]
+    with subprocess.Popen(told, stdout=subprocess.PIPE, text=True, env=plugin_environment()) as parent:
+        assert parent.stdout is not None
+        process = psutil.Process(int(parent.stdout.readline()))
+        parent.send_signal(number)
+    assert is_gone(process)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_ctrl_c_is_the_affair_of_the_run_alone(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    rows = (f"{number},{SOURCES[number % len(SOURCES)]} {number}" for number in range(20_000))
+    table.write_text("\n".join(["id,text", *rows]) + "\n", encoding="utf-8")
+    told = [sys.executable, "-m", "batchtrans", "run", str(table), "--to", "es", "--column", "text"]
+    told += ["--model", str(tiny_model.model()), "--device", "cpu", "-O", "engine=graph", "-O", "own-process=yes"]
+    environment = plugin_environment()
+    with subprocess.Popen(told, stderr=subprocess.PIPE, env=environment, text=True, start_new_session=True) as run:
+        log = tmp_path / "table.es.csv.align.jsonl"
+        while not (log.exists() and log.read_bytes().count(b"\n") > 40):
+            assert run.poll() is None, run.stderr.read() if run.stderr else ""
+            time.sleep(0.02)
+        children = psutil.Process(run.pid).children()
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Traceback" not in said, said
+    assert all(is_gone(child) for child in children)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process ends within some seconds; one that nobody has asked for its exit code has ended."""
+    for _ in range(400):
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
