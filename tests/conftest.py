@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from batchtrans.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples"
@@ -40,6 +46,26 @@ def run_cli(
         env=plugin_environment(*plugins, **environment),
         timeout=300,
     )
+
+
+class Done(NamedTuple):
+    """How a command ended: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    said: str
+
+
+def run_here(*arguments: str | Path) -> Done:
+    """The command line in this process, which spares what every new one takes to import and load."""
+    out, said = io.StringIO(), io.StringIO()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with redirect_stdout(out), redirect_stderr(said):
+            code = main(list(map(str, arguments)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return Done(code, out.getvalue(), said.getvalue())
 
 
 def plugin_environment(*plugins: Path, **environment: str) -> dict[str, str]:

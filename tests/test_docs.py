@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -368,6 +369,7 @@ def test_every_hook_is_documented_with_its_signature() -> None:
 SCHEMA = json.loads((DOCS / "alignment-log.schema.json").read_text(encoding="utf-8"))
 
 
+@cache
 def validator() -> jsonschema.Draft202012Validator:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     return jsonschema.Draft202012Validator(SCHEMA)

@@ -6,19 +6,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import polib
 import pytest
 
 import hostile_backend
-from batchtrans import Request
+from batchtrans import Request, plugins
 from batchtrans.alignment import WRITTEN, AlignmentRecord, forms_of, read_groups, read_history
 from batchtrans.counted import Counted, with_number
 from batchtrans.edges import mend
 from batchtrans.parts import Part, cut
 from batchtrans.protect import find
-from conftest import install, run_cli
+from conftest import install, run_here
 from made_catalogues import PLURALS, catalogue, complaints
 
 ENTRIES = 360  # in each of 20 languages; with those of the plurals 10,000 strings
@@ -35,20 +36,33 @@ KNOWN_TO_POFILTER = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The hostile backend as a plugin of this process, in which all runs are: each would load the model that knows
+    languages anew."""
+    code = Path(hostile_backend.__file__).read_text(encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(install(tmp_path_factory.mktemp("plugin"), "hostile_backend", code))
+        plugins.registry.cache_clear()
+        yield
+    plugins.registry.cache_clear()
+
+
 @pytest.fixture(scope="module", params=range(len(PLURALS)), ids=list(PLURALS))
-def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def ran(
+    installed: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
     """A catalogue of made-up entries, translated by a hostile backend: its directory, and the backend's options."""
     language = list(PLURALS)[request.param]
-    options = {"seed": language, "trace": "trace.jsonl", **ABILITIES[request.param % len(ABILITIES)]}
     directory = tmp_path_factory.mktemp(language)
+    options = {"seed": language, "trace": str(directory / "trace.jsonl"), **ABILITIES[request.param % len(ABILITIES)]}
     (directory / "in.po").write_text(catalogue(language, 1, ENTRIES), encoding="utf-8")
     assert not complaints(directory / "in.po"), "the generated catalogue must be clean itself"
-    plugin = install(tmp_path_factory.mktemp("plugin"), "hostile_backend", Path(hostile_backend.__file__).read_text())
-    done = run_cli(
-        directory, "run", "in.po", "--to", language, "--backend", "hostile", "-o", "out.po",
-        *(f"-O{name}={value}" for name, value in options.items()), plugins=(plugin,),
+    done = run_here(
+        "run", directory / "in.po", "--to", language, "--backend", "hostile", "-o", directory / "out.po",
+        *(f"-O{name}={value}" for name, value in options.items()),
     )  # fmt: skip
-    assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr.decode()
+    assert done.code == 1, done.said
     return directory, options
 
 

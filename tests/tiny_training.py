@@ -6,16 +6,13 @@ by nothing else.
 
 from __future__ import annotations
 
-import io
 import random
-import signal
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import tiny_model
-from conftest import plugin_environment
+from conftest import Done, plugin_environment, run_here
 
 _VERBS = {
     "Open": "Abra", "Delete": "Borre", "Where is": "Dónde está", "I lost": "Perdí", "I see": "Veo", "Close": "Cierre",
@@ -42,29 +39,12 @@ def options(**changes: object) -> list[str]:
     return [f"-O{name.replace('_', '-')}={value}" for name, value in values.items()]
 
 
-class Done(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    said: str
-
-
 def here(*arguments: str | Path) -> Done:
     """The command line in this process, which spares the seconds that every new one takes to import torch."""
     from accelerate.state import AcceleratorState
 
-    from batchtrans.cli import main
-
     AcceleratorState._reset_state(True)  # a process trains once; this one does so again and again
-    out, said = io.StringIO(), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with redirect_stdout(out), redirect_stderr(said):
-            code = main(list(map(str, arguments)))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return Done(code, out.getvalue(), said.getvalue())
+    return run_here(*arguments)
 
 
 def train(*arguments: str | Path) -> Done:
