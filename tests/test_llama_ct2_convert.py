@@ -57,7 +57,9 @@ def test_dequantising_gives_what_bitsandbytes_gives(shape: tuple[int, int], dtyp
     parts = {name: value.numpy() for name, value in state.as_dict(packed=True).items()}
     ours = dequantise(packed.numpy(), parts)
     assert ours.dtype == np.float32
-    assert np.array_equal(ours, functional.dequantize_4bit(packed, state).float().numpy())
+    with torch.compiler.set_stance("force_eager"):  # compiling what it has for odd widths would take half a minute
+        theirs = functional.dequantize_4bit(packed, state)
+    assert np.array_equal(ours, theirs.float().numpy())
 
 
 def worst(ours: Any, theirs: Any) -> float:

@@ -20,7 +20,8 @@ from batchtrans import BackendError, UnsupportedPair, UsageError, plugins
 from batchtrans_llama.fingerprint import fingerprint
 from batchtrans_llama.locate import Located, locate
 from batchtrans_llama.options import parse
-from conftest import Cli, plugin_environment
+from conftest import plugin_environment
+from tiny_training import here
 
 _START = """
 import json, sys
@@ -294,16 +295,16 @@ def test_a_directory_called_base_does_not_tell_a_base_from_others(
     ],
 )
 def test_a_hint_names_the_options_of_the_command(
-    cli: Cli, tmp_path: Path, command: list[str], hints: list[str], others: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], hints: list[str], others: list[str]
 ) -> None:
-    shutil.copytree(tiny_model.adapter(), tmp_path / "ours")
-    (tmp_path / "a.csv").write_text("en,es\n" + "".join(f"word {n},palabra {n}\n" for n in range(40)))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model.adapter(), "ours")
+    Path("a.csv").write_text("en,es\n" + "".join(f"word {n},palabra {n}\n" for n in range(40)))
     base = "--model" if command[0] == "run" else "--base"
-    done = cli(*command, base, str(tiny_model.full_base()))
-    said = done.stderr.decode()
-    assert done.returncode == 3, said
-    assert "made for a base with other weights" in said
-    assert all(hint in said for hint in hints) and not any(other in said for other in others)
+    done = here(*command, base, tiny_model.full_base())
+    assert done.code == 3, done.said
+    assert "made for a base with other weights" in done.said
+    assert all(hint in done.said for hint in hints) and not any(other in done.said for other in others)
 
 
 def test_a_plain_adapter_without_base_name_is_used_and_that_is_said(tmp_path: Path) -> None:

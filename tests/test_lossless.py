@@ -1,4 +1,4 @@
-"""Every real file here, through the real command line: unchanged by identity, and by pseudo changed only in targets."""
+"""Every real file here, through the whole command: unchanged by identity, and by pseudo changed only in targets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from batchtrans.alignment import read_groups, read_history
 from batchtrans.textio import sniff_bom
-from conftest import DATA, SAMPLES, Cli
+from conftest import DATA, SAMPLES, run_here
 
 ENDINGS = {".po", ".pot", ".csv", ".tsv", ".txt", ".srt"}
 FILES = sorted(
@@ -52,17 +52,17 @@ def arguments_for(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
-def test_identity_gives_every_file_back(cli: Cli, tmp_path: Path, path: Path) -> None:
-    to = language_of(path)
-    done = cli("run", path, "--to", to, "--backend", "identity", "--redo", "all", "-o", "out", *arguments_for(path))
-    assert b"Traceback" not in done.stderr
+def test_identity_gives_every_file_back(tmp_path: Path, path: Path) -> None:
+    out = tmp_path / "out"
+    done = run_here("run", path, "--to", language_of(path), "--backend", "identity", "--redo", "all", "-o", out,
+                    *arguments_for(path))  # fmt: skip
     if path.name in BROKEN:
-        assert done.returncode == 1
-        assert re.search(BROKEN[path.name], done.stderr.decode())
-        assert not (tmp_path / "out").exists()
+        assert done.code == 1
+        assert re.search(BROKEN[path.name], done.said)
+        assert not out.exists()
         return
-    assert done.returncode == 0, done.stderr.decode()
-    assert (tmp_path / "out").read_bytes() == path.read_bytes()
+    assert done.code == 0, done.said
+    assert out.read_bytes() == path.read_bytes()
     log = tmp_path / "out.align.jsonl"
     (run,) = read_history(log).runs
     for group in read_groups(log, run):
@@ -80,15 +80,14 @@ def entries(path: Path) -> dict[tuple[str | None, str, str], polib.POEntry]:
 
 
 @pytest.mark.parametrize("path", PO_FILES, ids=named)
-def test_pseudo_changes_targets_alone_as_polib_reads_them(cli: Cli, tmp_path: Path, path: Path) -> None:
-    source = tmp_path / f"in{path.suffix}"
+def test_pseudo_changes_targets_alone_as_polib_reads_them(tmp_path: Path, path: Path) -> None:
+    source, out = tmp_path / f"in{path.suffix}", tmp_path / "out.po"
     shutil.copy(path, source)
-    done = cli("run", source, "--to", language_of(path), "--backend", "pseudo", "--redo", "all", "-o", "out.po",
-               "-O", "encoding=utf-8")  # fmt: skip
-    assert b"Traceback" not in done.stderr
-    assert done.returncode in (0, 1), done.stderr.decode()
+    done = run_here("run", source, "--to", language_of(path), "--backend", "pseudo", "--redo", "all", "-o", out,
+                    "-O", "encoding=utf-8")  # fmt: skip
+    assert done.code in (0, 1), done.said
     try:
-        before, after = entries(source), entries(tmp_path / "out.po")
+        before, after = entries(source), entries(out)
     except (OSError, UnicodeDecodeError) as error:
         pytest.skip(f"polib cannot read this file: {error}")
     assert list(before) == list(after)
@@ -102,11 +101,11 @@ def test_pseudo_changes_targets_alone_as_polib_reads_them(cli: Cli, tmp_path: Pa
 
 
 @pytest.mark.parametrize("path", PO_FILES, ids=named)
-def test_msgfmt_says_no_more_of_the_output_than_of_the_input(cli: Cli, tmp_path: Path, path: Path) -> None:
-    source = tmp_path / f"in{path.suffix}"
+def test_msgfmt_says_no_more_of_the_output_than_of_the_input(tmp_path: Path, path: Path) -> None:
+    source, out = tmp_path / f"in{path.suffix}", tmp_path / "out.po"
     shutil.copy(path, source)
-    done = cli("run", source, "--to", language_of(path), "--backend", "pseudo", "-o", "out.po")
-    assert done.returncode in (0, 1), done.stderr.decode()
+    done = run_here("run", source, "--to", language_of(path), "--backend", "pseudo", "-o", out)
+    assert done.code in (0, 1), done.said
 
     def complaints(catalogue: str) -> list[str]:
         # Where in the file is left out: lines move when a translation takes more of them.
@@ -116,5 +115,5 @@ def test_msgfmt_says_no_more_of_the_output_than_of_the_input(cli: Cli, tmp_path:
         lines = [re.sub(r"FILE:\d+(:\d+)?: ", "", line).strip() for line in text.splitlines()]
         return sorted(line for line in lines if "fatal error" not in line)
 
-    gained = [line for line in complaints("out.po") if line not in complaints(source.name)]
+    gained = [line for line in complaints(out.name) if line not in complaints(source.name)]
     assert not gained
