@@ -24,6 +24,10 @@ DATA = ROOT / "tests" / "data"
 
 Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a worker for each processor: torch, CTranslate2 and numpy take one thread, here and in what is started.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
