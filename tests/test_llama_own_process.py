@@ -83,6 +83,19 @@ def test_a_batch_that_is_left_early_does_not_hold_up_the_next(backend: LlamaBack
         assert [result.target for result in sorted(backend.translate(after))] == [text for _, text in tiny_model.PAIRS]
 
 
+def test_an_error_of_a_batch_is_the_same_there_and_ends_that_batch_alone(backend: LlamaBackend) -> None:
+    here = started("no")
+    broken = [Request(0, SOURCES[0]), Request(1, "no character: \ud800")]
+    errors = []
+    for asked in (backend, here):
+        with pytest.raises(Exception) as caught:
+            list(asked.translate(broken))
+        errors.append((type(caught.value), str(caught.value)))
+        assert [result.target for result in asked.translate(broken[:1])] == [tiny_model.PAIRS[0][1]]
+    assert errors[0] == errors[1]
+    here.stop()
+
+
 def test_an_error_of_loading_is_the_same_there() -> None:
     errors = []
     for where in ("yes", "no"):

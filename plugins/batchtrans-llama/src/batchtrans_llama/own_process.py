@@ -53,7 +53,8 @@ class OwnProcess:
         self._device_bytes: int | None = None
         try:
             self.facts: Facts = self._receive()
-            self._end(self._receive())
+            for _ in self._results():  # of loading: none, but the notes
+                pass
         except BaseException:
             self.close()
             raise
@@ -61,20 +62,15 @@ class OwnProcess:
     def translate(self, batch: Sequence[Request]) -> Iterator[Result]:
         """See :meth:`Service.translate`. A generator that is closed early waits for the step that is under way."""
         self._send(list(batch))
-        open_ended = True
         try:
-            while not isinstance(message := self._receive_of_batch(), (_Ended, BaseException)):
-                yield from message
-            open_ended = False
-        finally:
-            if open_ended:
-                with suppress(BackendError):
-                    self._send(None)
-                    while not isinstance(message := self._receive_of_batch(), (_Ended, BaseException)):
-                        pass
-        if isinstance(message, BaseException):
-            raise message
-        self._end(message)
+            for results in self._results():
+                yield from results
+        except GeneratorExit:
+            with suppress(Exception):  # what is wrong there is not of interest any more
+                self._send(None)
+                for _ in self._results():
+                    pass
+            raise
 
     def device_bytes(self) -> int | None:
         """See :meth:`Service.device_bytes`."""
@@ -88,8 +84,11 @@ class OwnProcess:
             self._process.terminate()
             self._process.join()
 
-    def _end(self, ended: _Ended) -> None:
-        self.notes, self._device_bytes = ended
+    def _results(self) -> Iterator[list[Result]]:
+        """What comes of the batch under way, to its end."""
+        while not isinstance(message := self._receive(), _Ended):
+            yield message
+        self.notes, self._device_bytes = message
 
     def _send(self, message: list[Request] | None) -> None:
         try:
@@ -99,12 +98,13 @@ class OwnProcess:
 
     def _receive(self) -> Any:
         """The next message; an exception is raised."""
-        message = self._receive_of_batch()
+        message = self._message()
         if isinstance(message, BaseException):
             raise message
         return message
 
-    def _receive_of_batch(self) -> Any:
+    def _message(self) -> Any:
+        """The next message, whatever it is."""
         try:
             return self._pipe.recv()
         except (EOFError, OSError):
