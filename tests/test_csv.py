@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from batchtrans import CannotRender, Document, FormatError, OpenOptions, Segment, State, UsageError
+from batchtrans.formats import csv_layout, csv_scan
 from batchtrans.formats.csv import CsvFormat
 from batchtrans.formats.csv_dialect import sniff
 from batchtrans.formats.csv_scan import Dialect, Scanner, Unterminated
@@ -279,6 +280,29 @@ def test_laws_hold_on_any_table(table: tuple[str, Dialect, int], encoding: str, 
     values["into"] = [into]
     with tempfile.TemporaryDirectory() as directory:
         check_format(CsvFormat(), [written(Path(directory), text.encode(encoding))], values=values)
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables(), st.sampled_from(_ENCODINGS), st.data())
+def test_regular_records_are_read_as_any_others(
+    table: tuple[str, Dialect, int], encoding: str, data: st.DataObject
+) -> None:
+    text, dialect, width = table
+    options = {"header": "yes", **_options(dialect._replace(escapechar=""), encoding)}
+    chosen = [f"c{index}" for index in data.draw(st.sets(st.integers(0, width - 1), min_size=1))]
+    options["into"] = data.draw(st.sampled_from(["append", "replace"]))
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        path = written(Path(directory), text.encode(encoding))
+        patch.setattr(csv_scan, "CHUNK", data.draw(st.sampled_from([8, 1 << 18])))
+        try:
+            together = opened(path, *chosen, **options)
+            found, states = segments(together), list(together.states())
+        except FormatError:
+            assume(False)
+        patch.setattr(csv_layout, "_WIDEST", 0)
+        one_by_one = opened(path, *chosen, **options)
+        assert found == segments(one_by_one)
+        assert states == list(one_by_one.states())
 
 
 # Columns

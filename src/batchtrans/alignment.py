@@ -72,7 +72,8 @@ class AlignmentRecord(NamedTuple):
 
     def to_json(self) -> bytes:
         """One line of the log, without its line feed."""
-        segment, source, target, status, origin, why, form, forms, part, parts, *where = self[:_HALF]
+        what, where = self[:_PLACE], self[_PLACE:_HALF]
+        segment, source, target, status, origin, why, form, forms, part, parts = what
         line, span, key, row, column, context, flags, state = where
         values: dict[str, Any] = {"type": "record", "segment": segment, "source": source}
         # One by one, for a loop over the fields takes four times as long, and this is done for every record.
@@ -127,6 +128,8 @@ class AlignmentRecord(NamedTuple):
 _NAMES = frozenset(AlignmentRecord._fields)
 #: The fields up to here say what a segment is, and those from here on what a backend answered, if one was asked.
 _HALF = AlignmentRecord._fields.index("tries")
+#: In that half the fields from here on say where a segment stands and under which conditions.
+_PLACE = AlignmentRecord._fields.index("line")
 _ANSWER = AlignmentRecord._fields[_HALF:]
 #: The values of the latter where none was asked.
 NO_ANSWER = tuple(AlignmentRecord._field_defaults[name] for name in _ANSWER)

@@ -345,21 +345,20 @@ class Translator:
 
     def _verbatim(self, segments: list[Segment]) -> list[Decision]:
         assert self._scheduler is not None
-        texts = [
-            (source, present, segment.context)
-            for segment in segments
-            for source, present in zip(_sources_of(segment), segment.target, strict=True)
-        ]
-        requests = [Request(number, *text) for number, text in enumerate(texts)]
+        sources = list(map(_sources_of, segments))
+        requests: list[Request] = []
+        for segment, texts in zip(segments, sources, strict=True):
+            for source, present in zip(texts, segment.target, strict=True):
+                requests.append(Request(len(requests), source, present, segment.context))
         answers = [""] * len(requests)
         for batch in self._scheduler.translate(requests):
             for result in batch.results:
                 answers[result.id] = result.target
         decisions, first = [], 0
-        for segment in segments:
-            last = first + len(segment.target)
+        for segment, texts in zip(segments, sources, strict=True):
+            last = first + len(texts)
             targets = tuple(answers[first:last])
-            records = _records(segment, _sources_of(segment), targets, "ok", "kept")
+            records = _records(segment, texts, targets, "ok", "kept")
             decisions.append(_new_decision((segment, targets, segment.state, True, records)))
             first = last
         return decisions
@@ -438,14 +437,15 @@ def _records(
     state: str = "",
 ) -> tuple[AlignmentRecord, ...]:
     """The records of a segment that was decided as a whole, one per form."""
-    identity, count = segment.id, len(sources)
-    rest = (count, 0, 1, *_place(segment), state, *NO_ANSWER)
-    if count == 1 and len(segment.source) == 1:
-        return (new_record((identity, sources[0], targets[0], status, origin, why, None, *rest)),)
+    count = len(sources)
+    if count == 1 and len(segment.source) == 1:  # nearly all, so without what holds for others too
+        what = segment.id, sources[0], targets[0], status, origin, why
+        return (new_record((*what, None, 1, 0, 1, *_place(segment), state, *NO_ANSWER)),)
     numbers = range(count) if len(segment.source) > 1 else (None,) * count
+    rest = (count, 0, 1, *_place(segment), state, *NO_ANSWER)
     return tuple(
         [
-            new_record((identity, source, target, status, origin, why, number, *rest))
+            new_record((segment.id, source, target, status, origin, why, number, *rest))
             for number, source, target in zip(numbers, sources, targets, strict=False)
         ]
     )

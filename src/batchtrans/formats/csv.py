@@ -9,7 +9,7 @@ and after a short record is filled up.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from ..types import Document, Edit, Format, OpenOptions, Piece, Segment, State, 
 from .charset import detect, encode_problem
 from .csv_columns import choose
 from .csv_dialect import TableFile, find_dialect
-from .csv_scan import Dialect, Record, Row, Scanner
+from .csv_layout import Slot, layout
+from .csv_scan import Dialect, Record, Row, Scanner, Stretch
 
 _SAMPLE_ROWS = 20
 _BREAK = re.compile(r"\r\n|\n|\r")
@@ -39,12 +40,9 @@ _NO_FLAGS: frozenset[str] = frozenset()
 _FIXED = "the record has more cells than the header"
 _NEW, _DONE, _SKIP = State.NEW, State.DONE, State.SKIP  # in Python 3.11 looking one up takes long
 
-#: What rendering needs to know: how many delimiters stand before the cell in its slot, whether the source cell is
-#: quoted, whether the target cell is there, and whether the record must stay as it is.
-_Slot = tuple[int, bool, bool, bool]
 #: A column's tag, where its slot begins, the text of that, source, target and state, and what rendering needs.
-_Found = tuple[str, int, str, tuple[str], tuple[str], State, _Slot]
-_PLAIN: _Slot = (0, False, True, False)
+_Found = tuple[str, int, str, tuple[str], tuple[str], State, Slot]
+_PLAIN: Slot = (0, False, True, False)
 
 
 class CsvDocument(Document):
@@ -59,6 +57,7 @@ class CsvDocument(Document):
         self.detected = {name: found[name] for name in ("delimiter", "quotechar") if name not in options.values}
         self._first_row, first, following = self._first_records()
         self._table = choose(path, self._scanner, first, following, options)
+        self._layout = layout(self._table, self._scanner.dialect)
         self.bilingual = not self._table.replace
         self.newline = (first.end if first else "") or "\n"
         self._delimiter, self._quote, self._escape = self._scanner.dialect
@@ -84,10 +83,10 @@ class CsvDocument(Document):
         return find_dialect(self._file, {**options.detected, **given}, options.values.get("column", ()))
 
     def _records(self) -> Iterator[Record]:
-        return map(Record._make, self._rows())
+        return map(Record._make, self._file.rows(self._scanner))
 
-    def _rows(self) -> Iterator[Row]:
-        return self._file.rows(self._scanner)
+    def _stretches(self) -> Iterator[Row | Stretch]:
+        return self._file.stretches(self._scanner, self._layout and self._layout.pattern)
 
     def _first_records(self) -> tuple[int, Record | None, list[Record]]:
         """The number of the first record that is not blank, that record, and a few that follow it."""
@@ -107,21 +106,21 @@ class CsvDocument(Document):
     def pieces(self) -> Iterator[Piece]:
         encoding, width, header_row = self.encoding, self._table.width, self._first_row if self._table.header else 0
         found_in = self._replaced if self._table.replace else self._beside
-        text, taken, done, offset, line, overlong = "", 0, 0, len(self._bom), 1, 0
+        kept = ""  # literal text that was not handed on yet
+        offset, row, line, overlong = len(self._bom), 1, 1, 0
         if self._bom:
             yield self._bom
-        for row, (around, start, stop, cells, end, breaks) in enumerate(self._rows(), 1):
-            if around is not text:
-                if data := text[taken:done].encode(encoding):
-                    yield data
-                    offset += len(data)
-                text, taken = around, 0
+        for found in self._stretches():
+            if isinstance(found, list):
+                kept, offset = yield from self._regular(found, kept, offset, row, line)
+                row, line = row + len(found), line + len(found)
+                continue
+            around, taken, stop, cells, end, breaks = found
             if cells and row != header_row:
                 fixed = len(cells) > width and self._is_overlong(cells)
                 overlong += fixed
-                for tag, first, raw_text, source, target, state, slot in found_in(cells, start, stop - len(end), fixed):
-                    if taken < first:
-                        data = text[taken:first].encode(encoding)
+                for tag, first, raw_text, source, target, state, slot in found_in(cells, taken, stop - len(end), fixed):
+                    if data := (kept + around[taken:first]).encode(encoding):
                         yield data
                         offset += len(data)
                     raw = raw_text.encode(encoding)
@@ -132,33 +131,79 @@ class CsvDocument(Document):
                         (f"{row}:{tag}", raw, source, target, place, ((0, size),), state, "", note, _NO_FLAGS, slot)
                     )
                     offset += size
-                    taken = first + len(raw_text)
-            line += breaks
-            done = stop
-            if stop - taken > _LITERAL:
-                data = text[taken:stop].encode(encoding)
-                yield data
+                    kept, taken = "", first + len(raw_text)
+            kept += around[taken:stop]
+            row, line = row + 1, line + breaks
+            if len(kept) > _LITERAL:
+                yield (data := kept.encode(encoding))
                 offset += len(data)
-                taken = stop
-        if taken < done:
-            yield text[taken:done].encode(encoding)
+                kept = ""
+        if kept:
+            yield kept.encode(encoding)
         self._overlong = overlong
 
+    def _regular(
+        self, stretch: Stretch, kept: str, offset: int, row: int, line: int
+    ) -> Generator[Piece, None, tuple[str, int]]:
+        """The pieces of regular records, of which the first is this row on this line, after the ``kept`` text from
+        ``offset`` on; returns what is kept then, and its offset."""
+        assert self._layout is not None
+        encoding, bilingual, header_row = self.encoding, self.bilingual, self._first_row if self._table.header else 0
+        value, quote, (_, places, rest) = self._scanner.value, self._quote or "\n", self._layout
+        for parts in stretch:
+            for tag, before, at, source_at, plain, quoted in places if row != header_row else ():
+                cell, slot = parts[source_at], plain
+                if quote in cell:
+                    cell, slot = value(cell), quoted
+                source = target = (cell,)
+                state = _NEW if cell else _SKIP
+                if bilingual:
+                    target = (value(parts[at][slot[0] :]),)
+                    state = _DONE if cell and target[0] else state
+                if data := (kept + parts[before]).encode(encoding):
+                    yield data
+                raw = parts[at].encode(encoding)
+                start, size = offset + len(data), len(raw)
+                kept, offset = "", start + size
+                place = new_location((line, start, offset, "", row, tag))
+                yield new_segment(
+                    (f"{row}:{tag}", raw, source, target, place, ((0, size),), state, "", "", _NO_FLAGS, slot)
+                )
+            kept += parts[rest if row != header_row else 0]
+            row, line = row + 1, line + 1
+        return kept, offset
+
     def states(self) -> Iterator[State]:
-        value, columns, bilingual = self._scanner.value, self._table.columns, self.bilingual
-        header_row = self._first_row if self._table.header else 0
-        for row, (_, _, _, cells, _, _) in enumerate(self._rows(), 1):
-            if not cells or row == header_row:
-                continue
-            count = len(cells)
-            fixed = count > self._table.width and self._is_overlong(cells)
-            for index, _, goal in columns:
-                if not bilingual and index >= count:
-                    continue
-                if fixed or index >= count or not value(cells[index]):
+        row, header_row = 1, self._first_row if self._table.header else 0
+        for found in self._stretches():
+            if isinstance(found, list):
+                yield from self._regular_states(found[1:] if row == header_row else found)
+                row += len(found)
+            else:
+                if found[3] and row != header_row:
+                    yield from self._states(found[3])
+                row += 1
+
+    def _regular_states(self, stretch: Stretch) -> Iterator[State]:
+        assert self._layout is not None
+        bilingual, places, empty = self.bilingual, self._layout.places, ("", self._quote * 2)
+        for parts in stretch:
+            for _, _, at, source, slot, _ in places:
+                if parts[source] in empty:
                     yield _SKIP
                 else:
-                    yield _DONE if bilingual and goal < count and value(cells[goal]) else _NEW
+                    yield _NEW if not bilingual or parts[at][slot[0] :] in empty else _DONE
+
+    def _states(self, cells: list[str]) -> Iterator[State]:
+        value, bilingual, count = self._scanner.value, self.bilingual, len(cells)
+        fixed = count > self._table.width and self._is_overlong(cells)
+        for index, _, goal in self._table.columns:
+            if not bilingual and index >= count:
+                continue
+            if fixed or index >= count or not value(cells[index]):
+                yield _SKIP
+            else:
+                yield _DONE if bilingual and goal < count and value(cells[goal]) else _NEW
 
     def _is_overlong(self, cells: list[str]) -> bool:
         """Whether cells beyond the header's say something, so that nobody knows which column is which."""
@@ -222,7 +267,7 @@ class CsvDocument(Document):
         return encode_problem(text, self.encoding)
 
     def render(self, segment: Segment, target: tuple[str, ...], state: State) -> bytes:
-        slot: _Slot = segment.private
+        slot: Slot = segment.private
         delimiters, quoted, present, fixed = slot
         if state is _SKIP or target == segment.target:
             if present or fixed or (state is _NEW and state is segment.state):

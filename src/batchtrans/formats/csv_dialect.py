@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .csv_scan import LONGEST_RECORD, Dialect, NoClosingQuote, Row, Scanner, TextReader, Unterminated
+from .csv_scan import LONGEST_RECORD, Dialect, NoClosingQuote, Row, Scanner, Stretch, TextReader, Unterminated
 
 _SAMPLE = 1 << 16
 _DELIMITERS = ",;\t|"
@@ -44,6 +44,11 @@ class TableFile(NamedTuple):
         """
         with self.opened() as read:
             yield from scanner.rows(read, self.path, longest)
+
+    def stretches(self, scanner: Scanner, regular: re.Pattern[str] | None) -> Iterator[Row | Stretch]:
+        """The same, with ``regular`` records together."""
+        with self.opened() as read:
+            yield from scanner.stretches(read, self.path, regular)
 
     def sample(self) -> tuple[str, bool]:
         """The beginning of the text, and whether that is all of it."""

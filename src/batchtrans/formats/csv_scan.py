@@ -10,7 +10,7 @@ import codecs
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from ..errors import FormatError
 from ..textio import undecodable
@@ -48,6 +48,8 @@ class Record(NamedTuple):
 
 #: A record as a plain tuple, which is made in a fifth of the time.
 Row = tuple[str, int, int, list[str], str, int]
+#: Records that follow one another, each as parts of its text, of which the first is the whole.
+Stretch = list[tuple[str, ...]]
 
 
 class NoClosingQuote(FormatError):
@@ -84,12 +86,6 @@ class Scanner:
             tail = rf"(?:[^{delimiter}\r\n]{plain})?"
             quoted = rf"{quote}({inside}(?:{pair}{inside})*){quote}(?!{quote})({tail})"
             self._quoted = re.compile(quoted, re.DOTALL)
-        #: The cells of a line, between delimiters and edges, if quotes stand around cells or doubled in one only.
-        self._cells: re.Pattern[str] | None = None
-        if quote and not escape:
-            inside = rf"[^\r{quote}]*"
-            cell = rf"{quote}{inside}(?:{quote}{quote}{inside})*{quote}|[^\r{delimiter}{quote}]*"
-            self._cells = re.compile(rf"(?<![^{delimiter}])(?:{cell})(?![^{delimiter}])")
 
     def record(self, text: str, position: int, final: bool) -> Record | None:
         """The record at ``position``, or ``None`` if the text ends before it does; ``final``: no more text follows.
@@ -187,6 +183,13 @@ class Scanner:
 
     def rows(self, read: Callable[[int], str], path: Path, longest: int = LONGEST_RECORD) -> Iterator[Row]:
         """The same for those who have many to read; a record beyond ``longest`` characters is given up."""
+        return cast(Iterator[Row], self.stretches(read, path, None, longest))
+
+    def stretches(
+        self, read: Callable[[int], str], path: Path, regular: re.Pattern[str] | None, longest: int = LONGEST_RECORD
+    ) -> Iterator[Row | Stretch]:
+        """The same, but records that ``regular`` matches come together, as many as follow one another in the text at
+        hand. Where no such record is it matches all that is left, with empty groups."""
         rest, line, final = "", 1, False
         while not final:
             if len(rest) > longest:
@@ -195,31 +198,32 @@ class Scanner:
             more = read(max(CHUNK, len(rest)))
             text, final = rest + more, not more
             try:
-                position = yield from self._complete(text, final)
+                position = yield from self._complete(text, final, regular)
             except Unterminated as error:
                 start = line + _breaks(text, 0, error.position)
                 raise _no_closing_quote(path, start) from None
             rest = text[position:]
             line += _breaks(text, 0, position)
 
-    def _complete(self, text: str, final: bool) -> Generator[Row, None, int]:
+    def _complete(self, text: str, final: bool, regular: re.Pattern[str] | None) -> Generator[Row | Stretch, None, int]:
         """The records that end in this text; returns where the last one does. Most are a line in which nothing but
         delimiters is special.
 
         :raises Unterminated: as :meth:`record` does.
         """
         delimiter, quote, escape = (character or "\r" for character in self.dialect)
-        closed = self._cells.findall if self._cells else None
         position, size = 0, len(text)
         while position < size:
+            if regular and (stretch := regular.findall(text, position)):
+                if not stretch[-1][0]:
+                    stretch.pop()
+                if stretch:
+                    yield stretch
+                    position += len("".join([parts[0] for parts in stretch]))
+                    continue
             end = text.find("\n", position)
             line = text[position:end]
             if end < 0 or quote in line or "\r" in line or escape in line:
-                cells = closed(line) if closed and end >= 0 else []
-                if cells and delimiter.join(cells) == line:  # they follow one another without a gap
-                    yield text, position, end + 1, cells, "\n", 1
-                    position = end + 1
-                    continue
                 found = self._closed(text, position, end) or self.record(text, position, final)
                 if found is None:
                     break
