@@ -11,7 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,6 +38,12 @@ WINDOW_BYTES = 4 << 20
 #: Windows this many times as large go to a backend in the background: such a one keeps a device full, which it is not
 #: at the end of a window.
 BACKGROUND_WINDOWS = 2
+#: And this many times to one that takes texts as they are, which need not be sorted: so that what a window holds stays
+#: in the processor's cache until it is logged.
+VERBATIM_WINDOWS = 1 / 4
+#: How many more objects there may be before the garbage collector looks for cycles among them. A window has more than
+#: its usual 700 many times over, and none of them in a cycle.
+_UNCOLLECTED = 20_000
 #: A segment's status is the first of these that one of its records has.
 _STATUSES = ("failed", "fuzzy", "repaired", "ok", "skipped")
 #: How many untranslated segments an outcome names; the log has all of them.
@@ -224,7 +230,26 @@ def _open_journal(log: AlignmentLog, header: dict[str, Any]) -> _Journal:
     return _Journal(log, Run(header, log.position(), log.position()), runs, started_at)
 
 
-def windows(pieces: Iterable[Piece], times: int = 1) -> Iterator[list[Segment]]:
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Let the garbage collector look through young objects less often."""
+    usual = gc.get_threshold()
+    if usual[0]:
+        gc.set_threshold(max(usual[0], _UNCOLLECTED), *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+def window_times(translator: Translator) -> float:
+    """How many times as large as usual the windows for a translator should be."""
+    if translator.works_ahead:
+        return BACKGROUND_WINDOWS
+    return VERBATIM_WINDOWS if translator.is_verbatim else 1
+
+
+def windows(pieces: Iterable[Piece], times: float = 1) -> Iterator[list[Segment]]:
     """The segments of a document in windows bounded by number and by bytes, or so many ``times`` as large."""
     window: list[Segment] = []
     size, longest, largest = 0, times * WINDOW_SEGMENTS, times * WINDOW_BYTES
@@ -260,6 +285,7 @@ def survey(job: Job, opener: Format, settings: Settings) -> Survey:
     return Survey(sum(found.values()), sum(found[state] for state in REDO[settings.redo]), document.detected)
 
 
+@_seldom_collected()
 def run_job(
     job: Job,
     opener: Format,
@@ -468,7 +494,7 @@ def _translate(
     """First pass: decide every segment that the journal has not, and log it. Whether any target changed."""
 
     def undecided() -> Iterator[list[Segment]]:
-        for window in windows(document.pieces(), BACKGROUND_WINDOWS if translator.works_ahead else 1):
+        for window in windows(document.pieces(), window_times(translator)):
             if journal.resumed:
                 left = [segment for segment in window if not memory.settled(segment.id)]
                 progress(len(window) - len(left))

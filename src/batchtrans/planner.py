@@ -20,7 +20,7 @@ from .ladder import Begun
 from .marking import Marking
 from .measuring import Sample, measure, requested
 from .memory import Memory
-from .pipeline import BACKGROUND_WINDOWS, Job, LazyBackend, Settings, Survey, recall, windows
+from .pipeline import Job, LazyBackend, Settings, Survey, recall, window_times, windows
 from .translator import Translator
 from .types import Backend, Format, Meter, Request, Segment
 
@@ -72,7 +72,7 @@ class Planner:
                     return replace(plan, up_to_date=True)
             backend = self._backend if contents.selected else None
             translator = Translator(document, backend, memory, redo=settings.redo, glossary=glossary, checks=checks)
-            times = BACKGROUND_WINDOWS if translator.works_ahead else 1
+            times = window_times(translator)
             plan.work = pricing.together(
                 self._work(window, translator, memory, asked, plan.counts)
                 for window in windows(document.pieces(), times)

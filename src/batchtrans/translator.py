@@ -114,7 +114,12 @@ class Translator:
     @property
     def works_ahead(self) -> bool:
         """Whether windows are asked for in the background, the next before the last is decided."""
-        return self._backend is not None and self._backend.background and not self._backend.verbatim
+        return self._backend is not None and self._backend.background and not self.is_verbatim
+
+    @property
+    def is_verbatim(self) -> bool:
+        """Whether whole segments are asked for as they are."""
+        return self._backend is not None and self._backend.verbatim
 
     def selects(self, segment: Segment) -> bool:
         """Whether this run translates the segment at all."""
@@ -125,7 +130,7 @@ class Translator:
         direct, asked = self.sort_out(window)
         if direct:
             yield direct
-        if self._backend and self._backend.verbatim:
+        if self.is_verbatim:
             yield self._verbatim(asked)
         elif self.ladder:
             units = self.units(asked)
@@ -182,7 +187,7 @@ class Translator:
         """The decisions for which no model is needed, and the segments that need one."""
         direct: list[Decision] = []
         asked: list[Segment] = []
-        if self._backend is not None and self._backend.verbatim:
+        if self.is_verbatim:
             for segment in window:
                 if segment.state in self._selected:
                     asked.append(segment)
