@@ -44,6 +44,7 @@ SURE = 0.95
 _DEVIATIONS = 2.807  # of the normal distribution, for 1 - (1 - SURE) / STEPS of one side
 _RIDGE = 1.0  # the weight of the penalty on weights of scaled features: one row's worth
 _ROUNDS = 50  # Newton's method takes five to ten
+_ANEW = "Delete it, and make a new one with `batchtrans calibrate`; until then a model does without."
 
 #: What a sentence ends with, in any script that has such marks.
 _SENTENCE_ENDS = tuple(".!?…。！？।؟۔")
@@ -163,10 +164,9 @@ def load_calibration(path: Path) -> Calibration | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise BackendError(f"{path} cannot be read: {error}", "Make it anew with `batchtrans calibrate`.") from None
-    hint = "Make it anew with `batchtrans calibrate`."
+        raise BackendError(f"{path} cannot be read: {error}", _ANEW) from None
     if not isinstance(values, dict) or values.get("schema") != SCHEMA or values.get("features") != list(NAMES):
-        raise BackendError(f"{path} is not a calibration of this version", hint)
+        raise BackendError(f"{path} is not a calibration of this version", _ANEW)
     try:
         centre, scale, weights = (tuple(map(float, values[name])) for name in ("centre", "scale", "weights"))
         curve = tuple(Step(*map(float, step)) for step in values["curve"])
@@ -181,7 +181,7 @@ def load_calibration(path: Path) -> Calibration | None:
         )
         made.confidence((0.0,) * len(NAMES))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise BackendError(f"{path} is broken: {error}", hint) from None
+        raise BackendError(f"{path} is broken: {error}", _ANEW) from None
     return made
 
 
