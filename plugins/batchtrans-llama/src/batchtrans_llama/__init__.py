@@ -17,7 +17,7 @@ OPTIONS = {
     "attention": "auto, sdpa or triton: how the engine graph computes attention",
     "compile": "auto, yes or no: whether the engine graph has torch compile the layers; auto does not",
     "eos": "on or off: whether an answer ends by itself; off, for measurements, runs each to its length cap",
-    "own-process": "auto, yes or no: whether the model runs beside the process that judges and writes; auto on CUDA",
+    "own-process": "auto, yes or no: whether the model has a process for itself; auto gives one to graph on CUDA",
     "max-batch": "most segments decoded together",
     "revision": "branch, tag or commit of a hub model",
     "local-only": "yes or no: never ask the hub, use what is on this machine",

@@ -98,17 +98,13 @@ class OwnProcess:
 
     def _receive(self) -> Any:
         """The next message; an exception is raised."""
-        message = self._message()
+        try:
+            message = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._gone() from None
         if isinstance(message, BaseException):
             raise message
         return message
-
-    def _message(self) -> Any:
-        """The next message, whatever it is."""
-        try:
-            return self._pipe.recv()
-        except (EOFError, OSError):
-            raise self._gone() from None
 
     def _gone(self) -> BackendError:
         self._process.join(_PATIENCE)
