@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 
@@ -30,11 +30,19 @@ class Background(Scripted):
         super().__init__(answer, masks)  # type: ignore[arg-type]
         self.threads: set[int] = set()
         self.busy = threading.Lock()
+        self.expected: list[list[Request]] = []
+
+    def expect(self, requests: Sequence[Request]) -> None:
+        assert threading.get_ident() not in self.threads
+        self.expected.append(list(requests))
 
     def translate(self, requests: Iterable[Request]) -> Iterator[Result]:
         assert self.busy.acquire(blocking=False), "it was asked twice at once"
         try:
             self.threads.add(threading.get_ident())
+            requests = list(requests)
+            if requests in self.expected:
+                self.expected.remove(requests)
             yield from super().translate(requests)
         finally:
             self.busy.release()
@@ -88,6 +96,7 @@ def test_it_decides_the_same_and_every_segment_once(texts: list[str], size: int)
     assert len(found) == len(texts)
     assert essence(found) == essence(expected)
     assert threading.get_ident() not in backend.threads
+    assert not backend.expected  # all of it was asked for, as it was announced
 
 
 @settings(deadline=None, max_examples=30)
@@ -108,11 +117,15 @@ def test_the_next_window_is_asked_for_before_the_answers_to_the_last_are_judged(
             asked.set()
         return f"el {request.source}"
 
-    translator = Translator(Catalogue(), Background(watch), Memory())
+    backend = Background(watch)
+    announced: list[str] = []
+    backend.expect = lambda requests: announced.extend(request.source for request in requests)  # type: ignore[method-assign]
+    translator = Translator(Catalogue(), backend, Memory())
     windows = iter([segments(["window one"]), segments(["window two"])])
     with closing(translator.decide_all(windows)) as decided:
         first = next(decided)
         assert first[0].target == ("el window one",)
+        assert announced == ["window two"]
         assert asked.wait(10)
 
 

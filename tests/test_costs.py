@@ -111,11 +111,13 @@ def test_second_attempts_cost_by_their_share_and_once_for_what_is_loaded() -> No
     assert again.estimate(little).memory == 1
 
 
-def test_in_the_background_the_longer_one_of_the_two_counts() -> None:
+def test_in_the_background_the_longer_one_of_the_two_counts_and_one_window_of_the_other() -> None:
     background = replace(COSTS, background=True)
-    alone = COSTS.estimate(WORK).seconds.wall - 100 * 0.001
-    assert background.estimate(WORK).seconds.wall == pytest.approx(alone)
-    assert background.estimate(WORK, Seconds(500, 1)).seconds.wall == pytest.approx(500 + 100 * 0.001)
+    judging = 100 * 0.001
+    alone = COSTS.estimate(WORK).seconds.wall - judging
+    windows = WORK.batches
+    assert background.estimate(WORK).seconds.wall == pytest.approx(alone + judging / windows)
+    assert background.estimate(WORK, Seconds(500, 1)).seconds.wall == pytest.approx(500 + judging + alone / windows)
     assert background.estimate(WORK).seconds.cpu == COSTS.estimate(WORK).seconds.cpu
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiny_model
-from batchtrans import BackendError, Request
+from batchtrans import BackendError, Request, Usage
 from batchtrans_llama import devices
 from batchtrans_llama.backend import LlamaBackend
 from batchtrans_llama.meter import LlamaMeter
@@ -99,7 +99,7 @@ def test_a_device_is_known_by_the_driver_or_by_its_own_name() -> None:
 
 
 def test_memory_of_a_device_is_asked_for_only_where_there_is_one() -> None:
-    assert meter().device_bytes() is None
+    assert meter().usage() == Usage()
 
 
 def test_a_model_that_is_not_there_is_said_before_any_work() -> None:

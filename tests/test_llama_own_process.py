@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import tiny_model
-from batchtrans import BackendError, Constraint, Request, Result
+from batchtrans import BackendError, Constraint, Request, Result, Usage
 from batchtrans.testing import check_backend
 from batchtrans_llama.backend import LlamaBackend
 from batchtrans_llama.own_process import OwnProcess
@@ -83,6 +83,61 @@ def test_a_batch_that_is_left_early_does_not_hold_up_the_next(backend: LlamaBack
         assert [result.target for result in sorted(backend.translate(after))] == [text for _, text in tiny_model.PAIRS]
 
 
+@pytest.mark.parametrize("where", ["yes", "no"])
+def test_a_batch_that_is_expected_is_answered_like_any_other(where: str) -> None:
+    asked = started(where)
+    plain = [Request(number, source) for number, source in enumerate([*SOURCES, "", " "])]
+    batches = [plain, plain[::-1], [plain[0], Request(1, SOURCES[0], hypotheses=2)], plain[:2]]
+    answers = [sorted(asked.translate(batch)) for batch in batches]
+    for batch in batches[1:]:
+        asked.expect(batch)
+    for number in (0, 3, 1, 2, 1):  # another one first, out of order, and once more
+        assert sorted(asked.translate(batches[number])) == answers[number]
+    asked.stop()
+
+
+def test_a_batch_that_is_expected_is_made_ready_while_another_is_answered(
+    backend: LlamaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = backend._service
+    assert isinstance(service, OwnProcess)
+    sent: list[str] = []
+    send = service._send
+    monkeypatch.setattr(service, "_send", lambda message: (sent.append(type(message).__name__), send(message)))
+    later = [Request(number, source) for number, source in enumerate(SOURCES)]
+    results = backend.translate(MANY[:200])
+    next(results)
+    backend.expect(later)
+    assert sent == ["_Batch", "_Asked", "_Batch"]
+    assert len(list(results)) == 199
+    assert [result.target for result in sorted(backend.translate(later))] == [text for _, text in tiny_model.PAIRS]
+    assert sent == ["_Batch", "_Asked", "_Batch", "_Asked"]  # its requests not twice
+
+
+@pytest.mark.parametrize("where", ["yes", "no"])
+def test_what_is_wrong_with_an_expected_batch_is_told_when_it_is_asked_for(where: str) -> None:
+    asked = started(where)
+    broken = [Request(0, SOURCES[0]), Request(1, "no character: \ud800")]
+    asked.expect(broken)
+    assert [result.target for result in asked.translate(broken[:1])] == [tiny_model.PAIRS[0][1]]
+    with pytest.raises(Exception, match="TextEncodeInput"):
+        list(asked.translate(broken))
+    asked.stop()
+
+
+def test_what_the_process_takes_is_told() -> None:
+    backend = LlamaBackend({**OPTIONS, "model": str(tiny_model.model()), "own-process": "yes"})
+    meter = backend.meter("en", "es")
+    assert meter.usage() == Usage()
+    backend.start("en", "es")
+    before = meter.usage()
+    list(backend.translate(MANY[:100]))
+    after = meter.usage()
+    assert 0 < before.processor < after.processor
+    assert 50e6 < before.resident <= after.resident and after.device is None
+    backend.stop()
+
+
 def test_an_error_of_a_batch_is_the_same_there_and_ends_that_batch_alone(backend: LlamaBackend) -> None:
     here = started("no")
     broken = [Request(0, SOURCES[0]), Request(1, "no character: \ud800")]
@@ -115,6 +170,7 @@ def test_a_process_that_is_killed_is_named_and_what_to_try() -> None:
     with pytest.raises(BackendError, match=r"ended by signal 9\n.*own-process=no") as caught:
         list(results)
     assert isinstance(first, Result) and caught.value.exit_code == 3
+    backend.expect(MANY)
     with pytest.raises(BackendError, match="ended by signal 9"):
         list(backend.translate(MANY))
     backend.stop()

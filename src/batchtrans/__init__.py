@@ -31,6 +31,7 @@ from .types import (
     Result,
     Segment,
     State,
+    Usage,
 )
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ __all__ = [
     "Segment",
     "State",
     "UnsupportedPair",
+    "Usage",
     "UsageError",
     "hookimpl",
 ]

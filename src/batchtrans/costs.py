@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, process_time
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from .protect import masks_in
 from .textio import AtomicFile
-from .types import Meter
+from .types import Meter, Usage
 
 #: Of the price list; a list of another version is not read.
 VERSION = 1
@@ -77,14 +78,27 @@ class Seconds(NamedTuple):
 
 
 class Clock:
-    """Measures from when it is made."""
+    """Measures from when it is made: this process, and what ``usage`` tells of others."""
 
-    def __init__(self) -> None:
-        self._wall, self._cpu = monotonic(), process_time()
+    def __init__(self, usage: Callable[[], Usage] = Usage) -> None:
+        self._usage = usage
+        self._wall, self._cpu = monotonic(), self._processor()
 
     def read(self) -> Seconds:
         """The time since then."""
-        return Seconds(monotonic() - self._wall, process_time() - self._cpu)
+        return Seconds(monotonic() - self._wall, self._processor() - self._cpu)
+
+    def _processor(self) -> float:
+        return process_time() + self._usage().processor
+
+
+def peak_bytes() -> int:
+    """The largest resident size that this process has had; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # pragma: no cover - Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Timed(NamedTuple):
@@ -133,8 +147,9 @@ class Costs:
         first = Seconds(_sum(self.wall, work.prices()), _sum(self.cpu, work.prices()))
         beside = (beside or Seconds()).plus(self.judging, work.texts)
         seconds = first.plus(beside)
-        if self.background:
-            seconds = seconds._replace(wall=max(first.wall, beside.wall))
+        if self.background:  # but for the first window and the last, where one waits for the other
+            shorter, longer = sorted((first.wall, beside.wall))
+            seconds = seconds._replace(wall=longer + shorter / max(1, work.batches))
         again = self.again[0] * (work.tokens - work.masked) + self.again[1] * work.masked
         seconds = seconds.plus(self.again_each, again).plus(self.again_start, min(1.0, again))
         loaded, each, both = self.memory

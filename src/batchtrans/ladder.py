@@ -144,14 +144,16 @@ class Ladder:
         yield from self.first(begun)
         yield from self.rest(list(begun.waiting.values()))
 
-    def begin(self, units: Sequence[Unit], run: Run = iter) -> Begun:
-        """Make the requests of the first rung; ``run`` is given what asks them, and may do so in the background."""
+    def begin(self, units: Sequence[Unit], run: Run = iter, *, ahead: bool = False) -> Begun:
+        """Make the requests of the first rung; ``run`` is given what asks them, and may do so in the background.
+        ``ahead`` says that something else comes before."""
         todo = _todo(units)
         for item in todo:
             if item.form.sample is not None:
                 item.part.counted = with_number(item.part.cut, item.form.sample, self._is_masked(item.part))
         requests = self._requests(todo, self._first_fields)
-        return Begun({id(unit): unit for unit in units}, todo, requests, run(self._scheduler.translate(requests)))
+        batches = run(self._scheduler.translate(requests, ahead=ahead))
+        return Begun({id(unit): unit for unit in units}, todo, requests, batches)
 
     def calls(self, requests: Sequence[Request]) -> list[list[Request]]:
         """The requests of a rung as the backend gets them, call by call."""

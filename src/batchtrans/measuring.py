@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from .costs import Clock, Costs, Seconds, Timed, Work, fit, together, work_of
+from .costs import Clock, Costs, Seconds, Timed, Work, fit, peak_bytes, together, work_of
 from .ladder import HYPOTHESES, Ladder, Unit
 from .pipeline import LazyBackend
 from .scheduler import Batch
@@ -34,21 +33,21 @@ def measure(lazy: LazyBackend, meter: Meter, sample: Sample, plan: Work) -> Cost
 
     :raises BackendError: where the backend does not start.
     """
-    clock = Clock()
+    clock = Clock(meter.usage)
     backend = lazy.get()
     _Trial(sample.ladder(), meter).first_rung(sample.few())  # whatever is done once is done here
     start = clock.read()
-    loaded = _peak()
+    loaded = _peak(meter)
     trial = _Trial(sample.ladder(), meter)
     trial.first_rung(sample.few())
     trial.left.clear()  # they are measured once more with their like
     start = start.plus(trial.timed[0].seconds, -1.0)
-    clock = Clock()
+    clock = Clock(meter.usage)
     for number, units in enumerate(sample.batches(meter.timed), 1):
         trial.first_rung(units)
         if number >= _MOST or (number >= _LEAST and clock.read().wall > _TIME):
             break
-    grown = max(0, _peak() - loaded) / max(1, *(timed.work.largest for timed in trial.timed))
+    grown = max(0, _peak(meter) - loaded) / max(1, *(timed.work.largest for timed in trial.timed))
     again = trial.further_rungs(backend)
     done = together(timed.work for timed in trial.timed)
     amounts = [timed.work.prices() for timed in trial.timed]
@@ -62,8 +61,8 @@ def measure(lazy: LazyBackend, meter: Meter, sample: Sample, plan: Work) -> Cost
         start,
         Seconds().plus(trial.judging, 1 / done.texts),
         *again,
-        (loaded, grown, _peak()),
-        meter.device_bytes(),
+        (loaded, grown, _peak(meter)),
+        meter.usage().device,
         backend.background,
         done.texts,
         datetime.now(timezone.utc).date().isoformat(),
@@ -71,13 +70,9 @@ def measure(lazy: LazyBackend, meter: Meter, sample: Sample, plan: Work) -> Cost
     )
 
 
-def _peak() -> int:
-    """The most memory that this process has had, in bytes; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # pragma: no cover - Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _peak(meter: Meter) -> int:
+    """The most memory that this process and one of the backend's own have had, in bytes."""
+    return peak_bytes() + meter.usage().resident
 
 
 class _Again(NamedTuple):
@@ -107,13 +102,13 @@ class _Trial:
 
         def ask(batches: Iterator[Batch]) -> Iterator[Batch]:
             nonlocal seconds
-            clock = Clock()
+            clock = Clock(self._meter.usage)
             answers.extend(batches)
             seconds = clock.read()
             return iter(answers)
 
         begun = self._ladder.begin(units, ask)
-        clock = Clock()
+        clock = Clock(self._meter.usage)
         for _ in self._ladder.first(begun):
             pass
         self.judging = self.judging.plus(clock.read())
@@ -135,7 +130,7 @@ class _Trial:
             start = self._constrained(backend)
             start = start.plus(self._constrained(backend), -1.0)
             start = Seconds(max(0.0, start.wall), max(0.0, start.cpu))
-        clock = Clock()
+        clock = Clock(self._meter.usage)
         for _ in self._ladder.rest([unit for _, unit in self.left]):
             pass
         whole = clock.read()
@@ -153,7 +148,7 @@ class _Trial:
     def _constrained(self, backend: Backend) -> Seconds:
         """How long it takes to ask for a text in the way in which the lower rungs ask."""
         request = self._request._replace(hypotheses=min(HYPOTHESES, backend.hypotheses))
-        clock = Clock()
+        clock = Clock(self._meter.usage)
         list(backend.translate([request._replace(constraint=Constraint() if backend.constrains else None)]))
         return clock.read()
 

@@ -7,7 +7,7 @@ a backend does short of failing as a whole.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from time import monotonic
@@ -36,16 +36,26 @@ class Scheduler:
         self.batches = 0
         self._size: int | None = None
 
-    def translate(self, requests: Sequence[Request], *, alone: bool = False) -> Generator[Batch, None, None]:
+    def translate(
+        self, requests: Sequence[Request], *, alone: bool = False, ahead: bool = False
+    ) -> Generator[Batch, None, None]:
         """Translate a window; every request has one result in exactly one batch.
 
         Batches come longest source first, so that a batch that does not fit is met at the start; inside a batch
-        results stand in the order of the window. ``alone`` sends each request by itself.
+        results stand in the order of the window. ``alone`` sends each request by itself. The backend is asked
+        when the generator is; ``ahead`` lets it know of the first batch at once.
 
         :raises BackendError: if the backend as a whole fails.
         """
         unique, followers = self._distinct(requests)
         queue = deque([request] for request in unique) if alone else deque(self._cut(unique))
+        if queue and ahead:
+            self.backend.expect(queue[0])
+        return self._answered(queue, followers)
+
+    def _answered(
+        self, queue: deque[list[Request]], followers: Mapping[int, list[int]]
+    ) -> Generator[Batch, None, None]:
         while queue:
             group, size, started = queue.popleft(), self._size, monotonic()
             waiting = {request.id: request for request in group}
@@ -120,7 +130,7 @@ class Scheduler:
         if answers:
             yield answers
 
-    def _batch(self, answers: list[Result], followers: dict[int, list[int]], ms: float) -> Batch:
+    def _batch(self, answers: list[Result], followers: Mapping[int, list[int]], ms: float) -> Batch:
         results, duplicates = list(answers), {}
         for answer in answers if followers else ():
             for follower in followers.get(answer.id, ()):

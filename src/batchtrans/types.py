@@ -277,6 +277,15 @@ class Result(NamedTuple):
     others: tuple[str, ...] = ()
 
 
+class Usage(NamedTuple):
+    """What a backend has taken so far beside this process: seconds of ``processor`` time and the most ``resident``
+    bytes of a process of its own, and the most bytes of a ``device``, ``None`` where there is none."""
+
+    processor: float = 0.0
+    resident: int = 0
+    device: int | None = None
+
+
 class Meter(ABC):
     """Says how much work requests are, before a backend has loaded anything.
 
@@ -295,9 +304,9 @@ class Meter(ABC):
         """How many tokens each of these texts of one :meth:`Backend.translate` has, without what a prompt adds: a list
         for each batch in which they are decoded together."""
 
-    def device_bytes(self) -> int | None:
-        """The most memory that a device of its own has lent to the started backend; ``None`` where there is none."""
-        return None
+    def usage(self) -> Usage:
+        """What the started backend has taken so far that cannot be seen from this process."""
+        return Usage()
 
 
 class Backend(ABC):
@@ -367,6 +376,13 @@ class Backend(ABC):
         """Exactly one result per request, in any order; no state is kept between requests.
 
         :raises Overload: where the batch does not fit; results already yielded stay valid.
+        """
+
+    def expect(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most have nothing to prepare
+        """Hear what a later call of :meth:`translate` will ask for, to prepare it while an earlier one is under way.
+
+        Only backends in the ``background`` are told, on another thread than theirs. Other calls may come before that
+        one; where a run ends early it does not come at all.
         """
 
     def stop(self) -> None:  # noqa: B027 - a backend without resources has nothing to give back

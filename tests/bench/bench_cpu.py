@@ -1,7 +1,8 @@
-"""The embedded model on a processor: how fast by each engine, what a small file costs from start to end, and what eight
-bits lose.
+"""The embedded model, on a processor or a GPU: how fast by each engine, what a small file costs from start to end, and
+what eight bits lose.
 
     python tests/bench/bench_cpu.py speed SET... --arms hf:64 ct2:64 apertium --segments 1000 --rounds 2
+    python tests/bench/bench_cpu.py speed SET... --device cuda --arms hf:512 graph:1024
     python tests/bench/bench_cpu.py start --rounds 5
     python tests/bench/bench_cpu.py quality SET...
 
@@ -45,10 +46,10 @@ def pairs_of(sets: Sequence[Path]) -> list[tuple[str, str]]:
     return [(unit.sources[0], unit.targets[0]) for unit in units if len(unit.sources) == 1]
 
 
-def backend(engine: str, batch: str = "64", dtype: str = "auto") -> Any:
+def backend(engine: str, batch: str = "64", dtype: str = "auto", device: str = "cpu") -> Any:
     from batchtrans_llama.backend import LlamaBackend
 
-    started = LlamaBackend({"engine": engine, "device": "cpu", "max-batch": batch, "dtype": dtype})
+    started = LlamaBackend({"engine": engine, "device": device, "max-batch": batch, "dtype": dtype})
     started.start("en", "es")
     return started
 
@@ -66,12 +67,12 @@ def processor_time() -> float:
     return sum(os.times()[:4])
 
 
-def measure_arm(arm: str, texts: Sequence[str]) -> Cost:
-    """What one arm takes for the texts, in this process."""
+def measure_arm(arm: str, texts: Sequence[str], device: str = "cpu") -> Cost:
+    """What one arm takes for the texts, in this process; on a GPU less what is recorded at first."""
     engine, _, batch = arm.partition(":")
-    started = None if engine == "apertium" else backend(engine, batch or "64")
+    started = None if engine == "apertium" else backend(engine, batch or "64", device=device)
     if started is not None:
-        translate(started, texts[:1])
+        translate(started, texts if device != "cpu" else texts[:1])
     cpu, wall = processor_time(), perf_counter()
     if started is None:
         text = "".join(" ".join(text.split()) + "\n\n" for text in texts)
@@ -91,7 +92,7 @@ def speed(given: argparse.Namespace) -> None:
         file.write_text(json.dumps(texts), encoding="utf-8")
         for _ in range(given.rounds):
             for arm in given.arms:
-                command = [sys.executable, __file__, "arm", arm, str(file)]
+                command = [sys.executable, __file__, "arm", arm, str(file), given.device]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 costs[arm].append(Cost(*json.loads(done.stdout.splitlines()[-1])))
                 print(f"{arm}: {costs[arm][-1]}", file=sys.stderr, flush=True)
@@ -148,6 +149,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         one.add_argument("sets", nargs="+", type=Path)
         one.add_argument("--segments", type=int, default=1000)
     speeds, qualities = (commands.choices[name] for name in ("speed", "quality"))
+    speeds.add_argument("--device", default="cpu")
     speeds.add_argument("--arms", nargs="+", default=["hf:64", "ct2:64", "apertium"])
     qualities.add_argument("--reference", choices=["hf", "ct2"], default="hf", help="engine that computes in float32")
     starts = commands.add_parser("start")
@@ -156,13 +158,14 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     arm = commands.add_parser("arm")
     arm.add_argument("arm")
     arm.add_argument("texts", type=Path)
+    arm.add_argument("device")
     return parser.parse_args(words)
 
 
 def main() -> None:
     given = arguments()
     if given.command == "arm":
-        print(json.dumps(measure_arm(given.arm, json.loads(given.texts.read_text(encoding="utf-8")))))
+        print(json.dumps(measure_arm(given.arm, json.loads(given.texts.read_text(encoding="utf-8")), given.device)))
     else:
         {"speed": speed, "start": start, "quality": quality}[given.command](given)
 

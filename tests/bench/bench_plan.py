@@ -1,11 +1,12 @@
 """How well ``batchtrans run --dry-run`` foresees a run: processor time, time on the wall, memory, tokens.
 
-    python tests/bench/bench_plan.py FILE... --engines ct2 hf [--limit N]
+    python tests/bench/bench_plan.py FILE... --engines ct2 hf [--limit N] [--device cuda] [options of batchtrans run]
 
 Each FILE (a catalogue, a table, a text) is planned with an empty cache of costs, again by what was kept, and
 by what was kept of the FILE before it, then translated, each in a process of its own. All entries of a catalogue are
 translated, whether they are or not. ``--limit`` takes that many entries of a catalogue, lines of a text. On a machine
-that others use too, only processor time can be compared.
+that others use too, only processor time can be compared; on a GPU the time on the wall is what counts, since the model
+has a process of its own there.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import NamedTuple
+
+import psutil
 
 _TIME = r"(?:(\d+) h )?(?:(\d+) min)?(?: ?(\d+(?:\.\d+)?) s)?"
 _EXPECTED = re.compile(rf"^time: {_TIME} \({_TIME} of processor time\)", re.MULTILINE)
@@ -27,7 +32,8 @@ _MEMORY = re.compile(r"^memory: ([\d,]+) MB", re.MULTILINE)
 
 
 class Cost(NamedTuple):
-    """Seconds of processor time and on the wall, the largest resident size in MB, tokens in and out."""
+    """Seconds of processor time and on the wall, the largest resident size of all processes together in MB, tokens out,
+    and what was said."""
 
     cpu: float
     wall: float
@@ -37,18 +43,32 @@ class Cost(NamedTuple):
 
 
 def run(arguments: list[str], directory: Path) -> Cost:
-    """What a command took; its process alone."""
+    """What a command took, with the processes that it started."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(directory)}
-    code = (
-        "import os, resource, subprocess, sys, time, json; began = time.monotonic();"
-        "done = subprocess.run(sys.argv[1:], stderr=subprocess.PIPE, text=True);"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
-        "print(json.dumps([used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss / 1e3 * 1.024,"
-        " 0, done.stderr]))"
-    )
-    command = [sys.executable, "-c", code, sys.executable, "-m", "batchtrans", "run", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    return Cost(*json.loads(done.stdout))
+    command = [sys.executable, "-m", "batchtrans", "run", *arguments]
+    before, began, memory = os.times(), monotonic(), 0
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen(command, stderr=said, env=environment) as process:
+            while process.poll() is None:
+                memory = max(memory, resident(psutil.Process(process.pid)))
+                sleep(0.05)
+        wall, after = monotonic() - began, os.times()
+        said.seek(0)
+        text = said.read()
+    if process.returncode not in (0, 1):  # 1 says that something stays untranslated
+        raise SystemExit(text)
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(cpu, wall, memory / 1e6, 0, text)
+
+
+def resident(process: psutil.Process) -> int:
+    """The resident size of a process and those below it, in bytes."""
+    total = 0
+    with suppress(psutil.Error):  # one may end meanwhile
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total
 
 
 def foreseen(cost: Cost) -> Cost:
@@ -77,10 +97,10 @@ def tokens_of(log: Path) -> int:
     return sum(record.get("tokens", [0, 0])[1] for record in records if record.get("origin") != "duplicate")
 
 
-def measure(path: Path, engine: str, earlier: Path | None, more: list[str], directory: Path) -> Path:
+def measure(path: Path, engine: str, device: str, earlier: Path | None, more: list[str], directory: Path) -> Path:
     """Print the rows of one file and engine; the cache of costs that it made."""
     output = directory / f"{engine}-{path.name}"
-    words = [str(path), "--to", "es", "-o", str(output), "-O", f"engine={engine}", "--device", "cpu", *more]
+    words = [str(path), "--to", "es", "-o", str(output), "-O", f"engine={engine}", "--device", device, *more]
     cache = directory / f"cache-{engine}-{path.stem}"
     if not (directory / f"cache-{engine}").exists():  # the model is converted before anything is timed
         run([*words, "--dry-run"], directory / f"cache-{engine}")
@@ -99,6 +119,7 @@ def measure(path: Path, engine: str, earlier: Path | None, more: list[str], dire
         print(
             f"| {path.name} | {engine} | {name} | {cost.cpu:.1f} s | {said.cpu:.1f} s | {true.cpu:.1f} s "
             f"| {said.cpu / true.cpu - 1:+.1%} | {said.wall:.1f} / {true.wall:.1f} s "
+            f"| {said.wall / true.wall - 1:+.1%} "
             f"| {said.memory:.0f} / {true.memory:.0f} MB | {said.tokens_out:,} / {true.tokens_out:,} |",
             flush=True,
         )
@@ -110,9 +131,12 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--engines", nargs="+", default=["ct2", "hf"])
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--device", default="cpu")
     given, more = parser.parse_known_args()
-    print("| file | engine | costs | dry run, CPU | expected CPU | true CPU | error | wall | memory | tokens out |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    heads = (
+        "file | engine | costs | dry run, CPU | expected CPU | true CPU | error | wall | error | memory | tokens out"
+    )
+    print(f"| {heads} |\n|{'---|' * len(heads.split('|'))}")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         for engine in given.engines:
@@ -120,7 +144,7 @@ def main() -> None:
             for path in given.files:
                 redo = ["--redo", "all"] if path.suffix == ".po" else []
                 short = shortened(path, given.limit, directory)
-                earlier = measure(short, engine, earlier, [*redo, *more], directory)
+                earlier = measure(short, engine, given.device, earlier, [*redo, *more], directory)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from batchtrans import Constraint, Overload
 
@@ -23,6 +23,10 @@ from .stop import line_heads, trim
 #: Segments decoded together where nobody says otherwise, by the type of the device.
 BATCH = {"cpu": 32, "cuda": 128}
 _DIGITS = 4  #: of a log-probability; beyond them float32 already depends on the shape of the batch
+
+
+#: The ids of prompts, and how many tokens the answer to each may take.
+Prompts: TypeAlias = tuple[list[list[int]], list[int]]
 
 
 class Answer(NamedTuple):
@@ -87,7 +91,10 @@ class Asker:
     def stream(self, sources: Sequence[str], terms: Sequence[Terms] | None = None) -> Iterator[tuple[int, Answer]]:
         """The same with the index of its text each, in any order, as the engine finishes them. ``terms`` are those of
         a glossary that each text has."""
-        prompts, caps = self.prompts(sources, terms)
+        yield from self.stream_prompts(*self.prompts(sources, terms))
+
+    def stream_prompts(self, prompts: Sequence[list[int]], caps: Sequence[int]) -> Iterator[tuple[int, Answer]]:
+        """The same for what :meth:`prompts` made of the texts."""
         fitting = [index for index, cap in enumerate(caps) if cap > 0]
         yield from ((index, self.too_long(len(prompts[index]))) for index, cap in enumerate(caps) if cap <= 0)
         for place, decoded in self._decode([prompts[index] for index in fitting], [caps[index] for index in fitting]):
@@ -118,9 +125,7 @@ class Asker:
             index = fitting[place]
             yield index, [self.answer(len(prompts[index]), decoded) for decoded in answers]
 
-    def prompts(
-        self, sources: Sequence[str], terms: Sequence[Terms] | None = None
-    ) -> tuple[list[list[int]], list[int]]:
+    def prompts(self, sources: Sequence[str], terms: Sequence[Terms] | None = None) -> Prompts:
         """The prompts for texts, and how many tokens each answer may take; none, for a text that is too long.
 
         A text is asked for without its terms where they would take the room of its answer.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchtrans import Backend, Meter, Request, Result
+from batchtrans import Backend, Meter, Request, Result, Usage
 from batchtrans.calibration import FILE, load_calibration
 
 from .engines import likely_engine
@@ -63,13 +63,13 @@ class LlamaBackend(Backend):
 
     def meter(self, source_lang: str, target_lang: str) -> Meter:
         found = self._locate(source_lang, target_lang)
-        made = LlamaMeter(found, self._settings, located_fingerprint(found, self._settings), self._device_bytes)
+        made = LlamaMeter(found, self._settings, located_fingerprint(found, self._settings), self._usage)
         self.masks = mask_count(made.tokenizer)
         self._set_bounds(made.engine, made.engine != "hf", made.batch)
         return made
 
-    def _device_bytes(self) -> int | None:
-        return self._service.device_bytes() if self._service else None
+    def _usage(self) -> Usage:
+        return self._service.usage() if self._service else Usage()
 
     def _set_bounds(self, name: str, schedules: bool, batch: int) -> None:
         """What one call gets, and how its answers are taken, by an engine's name and kind and its batch."""
@@ -103,6 +103,10 @@ class LlamaBackend(Backend):
         remaining = iter(requests)
         while batch := list(islice(remaining, self.batch_size)):
             yield from self._service.translate(batch)
+
+    def expect(self, requests: Sequence[Request]) -> None:
+        assert self._service is not None, "expect() before start()"
+        self._service.expect(requests)
 
     def stop(self) -> None:
         if self._service is not None:

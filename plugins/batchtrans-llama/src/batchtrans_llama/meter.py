@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchtrans import Meter
+from batchtrans import Meter, Usage
 
 from .asking import BATCH, token_counts
 from .ct2 import engine as ct2
@@ -29,11 +29,11 @@ _SLOTS = 2_048
 
 class LlamaMeter(Meter):
     """Measures texts for one located model. ``engine`` and ``on_cuda`` are what a start will most likely choose: for
-    ``graph`` it is taken for granted that it can run the model. ``tokenizer`` is the model's own, and ``lent`` tells
-    how much memory of a device the started model has taken."""
+    ``graph`` it is taken for granted that it can run the model. ``tokenizer`` is the model's own, and ``usage`` tells
+    what the started model has taken."""
 
     def __init__(
-        self, found: Located, settings: Settings, fingerprint: Mapping[str, Any], lent: Callable[[], int | None]
+        self, found: Located, settings: Settings, fingerprint: Mapping[str, Any], usage: Callable[[], Usage]
     ) -> None:
         self.engine, self.on_cuda = likely_engine(found, settings)
         self.tokenizer = PlainTokenizer(found.base) if is_plain(found.base) else read_tokenizer(found.base)
@@ -50,7 +50,7 @@ class LlamaMeter(Meter):
             "packages": {name: _version(name) for name in _PACKAGES},
             "python": platform.python_version(),
         }
-        self._lent = lent
+        self._usage = usage
         self._cap = settings.length_cap
         self._most = settings.max_batch or ct2.BATCH
 
@@ -69,8 +69,8 @@ class LlamaMeter(Meter):
             batches += [list(islice(left, portion)) for portion in ct2.portions(needs, size)]
         return batches
 
-    def device_bytes(self) -> int | None:
-        return self._lent()
+    def usage(self) -> Usage:
+        return self._usage()
 
 
 def _processor() -> str:

@@ -1,8 +1,10 @@
 """A model at work in a process of its own. What feeds the device, and turns texts into tokens and back, does not wait
 there until the run, which judges and logs meanwhile, lets go of the interpreter.
 
-The two talk through a pipe. Requests go one way: a batch, or ``None`` when no more results of it are wanted. Results
-come the other way, some at a time, and after the last of a batch an :class:`_Ended`, or the exception that ended it.
+The two talk through a pipe. One way go batches of requests, each with a number, then the number of the one that is
+wanted, so that a batch can be sent, and made into prompts there, while another is answered; and that no more results of
+one are wanted. Results come the other way, some at a time, and after the last of a batch an :class:`_Ended`, or the
+exception that ended it.
 """
 
 from __future__ import annotations
@@ -10,14 +12,19 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from multiprocessing.connection import Connection
-from time import monotonic
+from queue import SimpleQueue
+from threading import Lock, Thread
+from time import monotonic, process_time
 from typing import Any, NamedTuple
 
-from batchtrans import BackendError, BatchtransError, Request, Result
+from batchtrans import BackendError, BatchtransError, Request, Result, Usage
+from batchtrans.costs import peak_bytes
 
 from .locate import Located
 from .options import Settings
@@ -25,14 +32,37 @@ from .service import Facts, Service
 
 #: Results are sent when there are so many, or so many seconds after the last ones: less than a few steps of a device.
 _MOST, _DELAY = 32, 0.03
+#: How long what prepares a batch may keep the interpreter, in seconds: who feeds the device takes it up several times
+#: in a step of some ten milliseconds.
+_SWITCH = 0.0001
 _PATIENCE = 5.0  # seconds that a process gets to end by itself
 
 
+class _Batch(NamedTuple):
+    """Requests under the number by which they will be asked for: later, if they are ``expected``."""
+
+    number: int
+    requests: list[Request]
+    expected: bool
+
+
+class _Asked(NamedTuple):
+    """The batch of this number is to be answered."""
+
+    number: int
+
+
+class _Left(NamedTuple):
+    """No more results of the batch of this number are wanted."""
+
+    number: int
+
+
 class _Ended(NamedTuple):
-    """After the last result of a batch: the notes by then, and the memory of the device."""
+    """After the last result of a batch: the notes by then, and what the process has taken."""
 
     notes: list[str]
-    device_bytes: int | None
+    usage: Usage
 
 
 class OwnProcess:
@@ -50,7 +80,10 @@ class OwnProcess:
             self._process.start()
         theirs.close()  # or the end of the process would not be seen
         self.notes: list[str] = []
-        self._device_bytes: int | None = None
+        self._usage = Usage()
+        self._sending = Lock()  # a batch that is expected comes from another thread
+        self._numbers = count()
+        self._expected: dict[int, list[Request]] = {}
         try:
             self.facts: Facts = self._receive()
             for _ in self._results():  # of loading: none, but the notes
@@ -59,22 +92,40 @@ class OwnProcess:
             self.close()
             raise
 
+    def expect(self, batch: Sequence[Request]) -> None:
+        """See :meth:`batchtrans.Backend.expect`: the batch is sent, and made into prompts there."""
+        number, requests = next(self._numbers), list(batch)
+        with suppress(BackendError):  # which comes again when the batch is asked for
+            self._send(_Batch(number, requests, expected=True))
+            self._expected[number] = requests
+
     def translate(self, batch: Sequence[Request]) -> Iterator[Result]:
         """See :meth:`Service.translate`. A generator that is closed early waits for the step that is under way."""
-        self._send(list(batch))
+        number = self._ask(list(batch))
         try:
             for results in self._results():
                 yield from results
         except GeneratorExit:
             with suppress(Exception):  # what is wrong there is not of interest any more
-                self._send(None)
+                self._send(_Left(number))
                 for _ in self._results():
                     pass
             raise
 
-    def device_bytes(self) -> int | None:
-        """See :meth:`Service.device_bytes`."""
-        return self._device_bytes
+    def _ask(self, batch: list[Request]) -> int:
+        """Have a batch answered; its number."""
+        number = next((number for number, expected in list(self._expected.items()) if expected == batch), None)
+        if number is None:
+            number = next(self._numbers)
+            self._send(_Batch(number, batch, expected=False))
+        else:
+            del self._expected[number]
+        self._send(_Asked(number))
+        return number
+
+    def usage(self) -> Usage:
+        """See :meth:`batchtrans.Meter.usage`; as it was after the last batch."""
+        return self._usage
 
     def close(self) -> None:
         """End the process; one that does not end by itself is made to."""
@@ -88,11 +139,12 @@ class OwnProcess:
         """What comes of the batch under way, to its end."""
         while not isinstance(message := self._receive(), _Ended):
             yield message
-        self.notes, self._device_bytes = message
+        self.notes, self._usage = message
 
-    def _send(self, message: list[Request] | None) -> None:
+    def _send(self, message: _Batch | _Asked | _Left) -> None:
         try:
-            self._pipe.send(message)
+            with self._sending:
+                self._pipe.send(message)
         except OSError:
             raise self._gone() from None
 
@@ -134,6 +186,7 @@ def _without_interrupts() -> Iterator[None]:
 def _serve(pipe: Connection, found: Located, settings: Settings, source_lang: str, target_lang: str) -> None:
     """What the process does: load, then answer until nobody is there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(_SWITCH)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             service = Service(found, settings, source_lang, target_lang)
@@ -141,24 +194,52 @@ def _serve(pipe: Connection, found: Located, settings: Settings, source_lang: st
             pipe.send(_portable(error))
             return
         pipe.send(service.facts)
-        pipe.send(_Ended(service.notes, service.device_bytes()))
-        while True:
-            if (batch := pipe.recv()) is not None:  # None came too late for the batch that it was meant for
-                _answer(pipe, service, batch)
+        pipe.send(_end(service))
+        post = _Post(pipe, service)
+        while (batch := post.asked.get()) is not None:
+            _answer(pipe, service, batch, post)
 
 
-def _answer(pipe: Connection, service: Service, batch: list[Request]) -> None:
+class _Post:
+    """What comes through the pipe while the process answers, received by a thread. ``asked`` gives the batches that are
+    to be answered in their order, and ``None`` when nobody is there any more; ``left`` has the numbers of those of
+    which no more is wanted."""
+
+    def __init__(self, pipe: Connection, service: Service) -> None:
+        self.asked: SimpleQueue[_Batch | None] = SimpleQueue()
+        self.left: set[int] = set()
+        Thread(target=self._receive, args=(pipe, service), name="batchtrans-post", daemon=True).start()
+
+    def _receive(self, pipe: Connection, service: Service) -> None:
+        batches: dict[int, _Batch] = {}
+        try:
+            while True:
+                message = pipe.recv()
+                if isinstance(message, _Batch):
+                    batches[message.number] = message
+                    if message.expected:
+                        service.expect(message.requests)
+                elif isinstance(message, _Asked):
+                    self.asked.put(batches.pop(message.number))
+                else:
+                    self.left.add(message.number)
+        except (EOFError, OSError):
+            pass
+        finally:
+            self.asked.put(None)
+
+
+def _answer(pipe: Connection, service: Service, batch: _Batch, post: _Post) -> None:
     ready: list[Result] = []
     sent = monotonic()
     try:
-        for result in service.translate(batch):
+        for result in service.translate(batch.requests):
             ready.append(result)
             if len(ready) < _MOST and monotonic() - sent < _DELAY:
                 continue
             pipe.send(ready)
             ready, sent = [], monotonic()
-            if pipe.poll():
-                pipe.recv()  # nothing but None comes now
+            if batch.number in post.left:
                 break
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
@@ -167,7 +248,11 @@ def _answer(pipe: Connection, service: Service, batch: list[Request]) -> None:
         pipe.send(_portable(error))
     else:
         pipe.send(ready)
-        pipe.send(_Ended(service.notes, service.device_bytes()))
+        pipe.send(_end(service))
+
+
+def _end(service: Service) -> _Ended:
+    return _Ended(service.notes, Usage(process_time(), peak_bytes(), service.usage().device))
 
 
 def _portable(error: Exception) -> Exception:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from batchtrans import Constraint, Request, Result
+from batchtrans import Constraint, Request, Result, Usage
 
-from .asking import BATCH, Answer, Asker
+from .asking import BATCH, Answer, Asker, Prompts
 from .engines import reference_model, start
 from .generate import HfEngine
 from .load import Loaded
@@ -51,6 +52,7 @@ class Service:
         pair, cap = (source_lang, target_lang), settings.length_cap
         self._asker = Asker(self.loaded, found.template, *pair, cap, engine=engine, reference=reference)
         self._most = settings.max_batch
+        self._expected: list[tuple[Sequence[Request], Prompts]] = []
         masks = mask_count(self.loaded.tokenizer)
         self.facts = Facts(
             loaded_fingerprint(self.loaded, engine.name),
@@ -67,17 +69,31 @@ class Service:
         """Remarks for the user; an engine may add to them while it decodes."""
         return [*self.loaded.notes, *self._asker.engine.notes]
 
+    def expect(self, batch: Sequence[Request]) -> None:
+        """See :meth:`batchtrans.Backend.expect`: make the prompts."""
+        with suppress(Exception):  # it is met again, and told, when the batch is asked for
+            self._expected.append((batch, self._prompts(_plain(batch))))
+
     def translate(self, batch: Sequence[Request]) -> Iterator[Result]:
         """See :meth:`batchtrans.Backend.translate`; all of the batch is asked for together, as far as it is alike."""
         yield from (Result(request.id, "") for request in batch if not request.source.strip())
-        batch = [request for request in batch if request.source.strip()]
-        if plain := [request for request in batch if not _is_special(request)]:
-            terms = [request.terms for request in plain]
-            answers = self._asker.stream([request.source for request in plain], terms)
+        if plain := _plain(batch):
+            answers = self._asker.stream_prompts(*(self._prepared(batch) or self._prompts(plain)))
             yield from (_result(plain[index].id, answer) for index, answer in answers)
-        special = [request for request in batch if _is_special(request)]
+        special = [request for request in batch if request.source.strip() and _is_special(request)]
         for count in sorted({request.hypotheses for request in special}):
             yield from self._constrained([request for request in special if request.hypotheses == count], count)
+
+    def _prompts(self, plain: Sequence[Request]) -> Prompts:
+        return self._asker.prompts([request.source for request in plain], [request.terms for request in plain])
+
+    def _prepared(self, batch: Sequence[Request]) -> Prompts | None:
+        """The prompts of a batch that was expected."""
+        for place, (expected, prompts) in enumerate(self._expected):
+            if expected == batch:
+                del self._expected[place]
+                return prompts
+        return None
 
     def _constrained(self, batch: list[Request], hypotheses: int) -> Iterator[Result]:
         """Requests with a constraint, or for more than one answer."""
@@ -89,13 +105,13 @@ class Service:
             ended = tuple(answer.text for answer in answers[1:] if answer.stop != "max_tokens")
             yield _result(batch[index].id, answers[0])._replace(others=ended)
 
-    def device_bytes(self) -> int | None:
-        """The most memory of a GPU that was taken so far; ``None`` where there is none."""
+    def usage(self) -> Usage:
+        """See :meth:`batchtrans.Meter.usage`; of this process there is nothing to say but what it takes of a GPU."""
         if self.loaded.device.type != "cuda":
-            return None
+            return Usage()
         import torch
 
-        return int(torch.cuda.max_memory_reserved(self.loaded.device))
+        return Usage(device=int(torch.cuda.max_memory_reserved(self.loaded.device)))
 
     def close(self) -> None:
         """Give the model's memory back."""
@@ -114,6 +130,11 @@ def loaded_fingerprint(loaded: Loaded, engine: str = HfEngine.name) -> dict[str,
         "device": loaded.device.type,
         "engine": engine,
     }
+
+
+def _plain(batch: Sequence[Request]) -> list[Request]:
+    """The requests for which one answer is wanted that obeys nothing but the engine's rules."""
+    return [request for request in batch if request.source.strip() and not _is_special(request)]
 
 
 def _is_special(request: Request) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -205,20 +206,21 @@ class _Queue:
     ) -> None:
         self._rules = rules
         self._order = sorted(group, key=lambda index: -len(prompts[index]))
-        chosen = [np.array(prompts[index], dtype=np.int64) for index in self._order]
-        self._prefix, self.count = chosen[0][:prefix], len(chosen)
+        chosen = [prompts[index] for index in self._order]
+        self._prefix, self.count = np.array(chosen[0][:prefix], np.int64), len(chosen)
         # The last token of a prompt is its first decode step; those before it, behind the prefix, are its own.
         self._own = np.array([len(prompt) for prompt in chosen]) - 1 - prefix
         self._ends = np.cumsum(self._own)
         self._starts = self._ends - self._own
-        self._ids = np.concatenate([prompt[prefix:-1] for prompt in chosen])
+        self._ids = np.fromiter(chain.from_iterable(prompt[prefix:-1] for prompt in chosen), np.int64, self._ends[-1])
         self._ranks = np.repeat(np.arange(self.count), self._own)
         self._places = np.arange(len(self._ids)) - self._starts[self._ranks] + prefix
         self._first = np.zeros((STATES, self.count), dtype=np.int64)
         self._first[TOKEN], self._first[POSITION] = [prompt[-1] for prompt in chosen], self._own + prefix
         self._first[CAP] = self._caps = np.array([caps[index] for index in self._order])
         bit = {token: 1 << number for number, token in enumerate(rules.masks)}
-        own = [sum(bit[token] for token in bit.keys() & prompts[index]) for index in self._order]
+        masks = bit.keys()  # few prompts have any
+        own = [0 if masks.isdisjoint(prompt) else sum(bit[token] for token in masks & prompt) for prompt in chosen]
         self._first[FOREIGN] = sum(bit.values()) - np.array(own)
         self._heads = np.cumsum(self._caps) - self._caps  # of each answer in the two below
         self._tokens, self._logprobs = np.zeros(self._caps.sum(), np.int64), np.zeros(self._caps.sum())
