@@ -52,9 +52,9 @@ def make_table(pairs: Path, table: Path, rows: int) -> None:
 
 
 def answers(log: Path) -> dict[tuple[str, int], AlignmentRecord]:
-    """The model's answers of the last run in a log, by segment and part."""
+    """The model's first answers of the last run in a log, by segment and part."""
     records = (record for group in read_groups(log, read_history(log).runs[-1]) for record in group)
-    return {(record.segment, record.part): record for record in records if record.origin == "mt"}
+    return {(record.segment, record.part): record for record in records if record.origin == "mt" and not record.rung}
 
 
 def compare(one: Path, other: Path) -> None:
