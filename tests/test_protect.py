@@ -157,7 +157,21 @@ def test_names_of_things_are_code(text: str) -> None:
     assert protect.is_code_like(text)
 
 
-@pytest.mark.parametrize("text", ["and/or", "hello", "e-mail", "ERROR", "2nd", "Wi-Fi", "don't", "two words_x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "and/or",
+        "State/Province:",
+        "Scanner/Camera...",
+        "hello",
+        "e-mail",
+        "ERROR",
+        "2nd",
+        "Wi-Fi",
+        "don't",
+        "two words_x",
+    ],
+)
 def test_words_are_not_code(text: str) -> None:
     assert not protect.is_code_like(text)
 

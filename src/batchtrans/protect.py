@@ -192,11 +192,12 @@ def has_words(text: str, spans: Iterable[Span] = ()) -> bool:
 
 
 _CODE_LIKE = re.compile(r"(?=\S*[_\\/@#=]|\S*\d\S*[A-Z.:-]|\S*[A-Z.:-]\S*\d|\S*[a-z][A-Z])\S+")
+_TWO_WORDS = re.compile(r"[^\W\d_]+/[^\W\d_]+(?:[.:?!…]|\.\.\.)?")
 
 
 def is_code_like(text: str) -> bool:
     """Whether a whole text is one word that names a thing: ``SKU-1042``, ``max_size``, ``/usr/bin``, ``readLine``.
 
-    A slash alone does not make a code of two plain words (``and/or``).
+    A slash alone does not make a code of two plain words (``and/or``, ``State/Province:``).
     """
-    return bool(_CODE_LIKE.fullmatch(text)) and not re.fullmatch(r"[^\W\d_]+/[^\W\d_]+", text)
+    return bool(_CODE_LIKE.fullmatch(text)) and not _TWO_WORDS.fullmatch(text)

@@ -2,7 +2,7 @@
 
 ``names`` asks for sentences with made-up names, codes and paths, nothing masked and nothing repaired, and counts those
 that come out unchanged. ``placeholders`` and ``labels`` draw entries from catalogues into a .po file for
-``batchtrans eval`` and for reading by eye; pairs that were trained on are left out.
+``batchtrans eval`` and for reading by eye; what is in ``--trained`` pairs is left out.
 """
 
 from __future__ import annotations
@@ -128,12 +128,14 @@ def probe_names(args: argparse.Namespace) -> None:
     args.output.write_text(json.dumps({**report, "rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def entries(catalogues: list[Path], trained: Path) -> Iterator[tuple[str, Any]]:
+def entries(catalogues: list[Path], trained: Path | None) -> Iterator[tuple[str, Any]]:
     """Translated singular entries of the catalogues that are not among the pairs trained on, each text once."""
     import polib
 
-    with trained.open(encoding="utf-8") as lines:
-        seen = {key(line.split("\t")[0]) for line in lines}
+    seen: set[str] = set()
+    if trained is not None:
+        with trained.open(encoding="utf-8") as lines:
+            seen.update(key(line.split("\t")[0]) for line in lines)
     for catalogue in catalogues:
         for entry in polib.pofile(str(catalogue)):
             if (
@@ -189,7 +191,7 @@ def main() -> None:
     for command, wanted in (("placeholders", lambda entry: bool(protect.find(entry.msgid))), ("labels", _is_label)):
         drawing = commands.add_parser(command)
         drawing.add_argument("catalogues", type=Path, nargs="+")
-        drawing.add_argument("--trained", type=Path, required=True, help="pairs file of data.py")
+        drawing.add_argument("--trained", type=Path, help="pairs file of data.py")
         drawing.add_argument("--each", type=int, default=10, help="entries of one catalogue at most")
         drawing.set_defaults(run=lambda args, wanted=wanted: draw(args, wanted), count=600)
     for command in commands.choices.values():
