@@ -17,8 +17,9 @@ from .types import Backend, Constraint, Meter, Request, Segment
 
 #: Texts that are kept to choose from.
 _RESERVOIR = 4_096
-#: Measurements take so many seconds, so many batches at most, and at least so many however long they take.
-_TIME, _MOST, _LEAST = 10.0, 10, 5
+#: Measurements take so many seconds, so many batches at most, and at least so many however long they take; of a small
+#: plan this share of the texts is enough.
+_TIME, _MOST, _LEAST, _SHARE = 10.0, 10, 5, 0.25
 #: Texts of a first call, which is not timed, and of a second, which shows what a small batch costs.
 _FEW = 8
 
@@ -45,7 +46,8 @@ def measure(lazy: LazyBackend, meter: Meter, sample: Sample, plan: Work) -> Cost
     clock = Clock(meter.usage)
     for number, units in enumerate(sample.batches(meter.timed), 1):
         trial.first_rung(units)
-        if number >= _MOST or (number >= _LEAST and clock.read().wall > _TIME):
+        enough = clock.read().wall > _TIME or number * meter.timed >= _SHARE * plan.texts
+        if number >= _MOST or (number >= _LEAST and enough):
             break
     grown = max(0, _peak(meter) - loaded) / max(1, *(timed.work.largest for timed in trial.timed))
     again = trial.further_rungs(backend)
