@@ -115,9 +115,10 @@ def test_in_the_background_the_longer_one_of_the_two_counts_and_one_window_of_th
     background = replace(COSTS, background=True)
     judging = 100 * 0.001
     alone = COSTS.estimate(WORK).seconds.wall - judging
-    windows = WORK.batches
-    assert background.estimate(WORK).seconds.wall == pytest.approx(alone + judging / windows)
-    assert background.estimate(WORK, Seconds(500, 1)).seconds.wall == pytest.approx(500 + judging + alone / windows)
+    assert background.estimate(WORK, alone=0.25).seconds.wall == pytest.approx(alone + judging / 4)
+    beside = background.estimate(WORK, Seconds(500, 1), alone=0.25)
+    assert beside.seconds.wall == pytest.approx(500 + judging + alone / 4)
+    assert background.estimate(WORK).seconds.wall == pytest.approx(alone + judging)  # one window
     assert background.estimate(WORK).seconds.cpu == COSTS.estimate(WORK).seconds.cpu
 
 

@@ -3,12 +3,14 @@ other."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -17,8 +19,10 @@ import pytest
 import tiny_model
 from batchtrans import BackendError, Constraint, Request, Result, Usage
 from batchtrans.testing import check_backend
+from batchtrans_llama.asking import Prompts
 from batchtrans_llama.backend import LlamaBackend
-from batchtrans_llama.own_process import OwnProcess
+from batchtrans_llama.own_process import OwnProcess, _answer, _Asked, _Batch, _Job, _Left, _Post
+from batchtrans_llama.service import Service
 from conftest import plugin_environment
 
 OPTIONS = {"device": "cpu", "engine": "graph"}
@@ -83,46 +87,87 @@ def test_a_batch_that_is_left_early_does_not_hold_up_the_next(backend: LlamaBack
         assert [result.target for result in sorted(backend.translate(after))] == [text for _, text in tiny_model.PAIRS]
 
 
-@pytest.mark.parametrize("where", ["yes", "no"])
-def test_a_batch_that_is_expected_is_answered_like_any_other(where: str) -> None:
-    asked = started(where)
+def test_a_batch_that_is_expected_is_answered_like_any_other(backend: LlamaBackend) -> None:
     plain = [Request(number, source) for number, source in enumerate([*SOURCES, "", " "])]
     batches = [plain, plain[::-1], [plain[0], Request(1, SOURCES[0], hypotheses=2)], plain[:2]]
-    answers = [sorted(asked.translate(batch)) for batch in batches]
+    answers = [sorted(backend.translate(batch)) for batch in batches]
     for batch in batches[1:]:
-        asked.expect(batch)
-    for number in (0, 3, 1, 2, 1):  # another one first, out of order, and once more
-        assert sorted(asked.translate(batches[number])) == answers[number]
-    asked.stop()
+        backend.expect(batch)
+    for number in (0, 3, 1, 2, 1):  # another one first, out of order, one that was dropped, and one once more
+        assert sorted(backend.translate(batches[number])) == answers[number]
 
 
-def test_a_batch_that_is_expected_is_made_ready_while_another_is_answered(
-    backend: LlamaBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_what_is_expected_and_never_asked_for_little_is_kept(backend: LlamaBackend) -> None:
     service = backend._service
     assert isinstance(service, OwnProcess)
-    sent: list[str] = []
-    send = service._send
-    monkeypatch.setattr(service, "_send", lambda message: (sent.append(type(message).__name__), send(message)))
-    later = [Request(number, source) for number, source in enumerate(SOURCES)]
-    results = backend.translate(MANY[:200])
-    next(results)
-    backend.expect(later)
-    assert sent == ["_Batch", "_Asked", "_Batch"]
-    assert len(list(results)) == 199
-    assert [result.target for result in sorted(backend.translate(later))] == [text for _, text in tiny_model.PAIRS]
-    assert sent == ["_Batch", "_Asked", "_Batch", "_Asked"]  # its requests not twice
+    for number in range(5):
+        backend.expect([Request(number, SOURCES[0])])
+    assert len(service._expected) == 2
+    answers = list(backend.translate([Request(9, SOURCES[0])]))
+    assert [result.target for result in answers] == [tiny_model.PAIRS[0][1]]
 
 
-@pytest.mark.parametrize("where", ["yes", "no"])
-def test_what_is_wrong_with_an_expected_batch_is_told_when_it_is_asked_for(where: str) -> None:
-    asked = started(where)
+def test_the_prompts_of_a_batch_are_made_while_another_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = started("no")
+    service = here._service
+    assert isinstance(service, Service)
+    made: list[list[Request]] = []
+    make, ready = service.prepare, threading.Event()
+
+    def prepare(batch: Sequence[Request]) -> Prompts:
+        made.append(list(batch))
+        prompts = make(batch)
+        ready.set()
+        return prompts
+
+    monkeypatch.setattr(service, "prepare", prepare)
+    ours, theirs = multiprocessing.Pipe()
+    post = _Post(theirs, service)
+    first, second, dropped = ([Request(number, SOURCES[0])] for number in range(3))
+    ours.send(_Batch(0, first, expected=False))
+    ours.send(_Asked(0))
+    ours.send(_Batch(1, second, expected=True))
+    assert ready.wait(10) and made == [second]  # before anybody took the first one up
+    ours.send(_Batch(2, dropped, expected=True))
+    ours.send(_Left(2))
+    ours.send(_Asked(1))
+    for batch in (first, second):
+        job = post.asked.get(timeout=10)
+        assert isinstance(job, _Job) and job.batch.requests == batch
+        _answer(theirs, service, job, post)
+        (result,) = ours.recv()
+        assert result.target == tiny_model.PAIRS[0][1]
+        assert ours.recv().notes == service.notes
+    assert made.count(second) == made.count(first) == 1
+    ours.close()
+    assert post.asked.get(timeout=10) is None
+    here.stop()
+
+
+def test_what_is_wrong_with_an_expected_batch_is_told_when_it_is_asked_for(backend: LlamaBackend) -> None:
     broken = [Request(0, SOURCES[0]), Request(1, "no character: \ud800")]
-    asked.expect(broken)
-    assert [result.target for result in asked.translate(broken[:1])] == [tiny_model.PAIRS[0][1]]
+    backend.expect(broken)
+    assert [result.target for result in backend.translate(broken[:1])] == [tiny_model.PAIRS[0][1]]
     with pytest.raises(Exception, match="TextEncodeInput"):
-        list(asked.translate(broken))
-    asked.stop()
+        list(backend.translate(broken))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_an_interrupt_while_a_batch_is_sent_leaves_nothing_to_wait_for() -> None:
+    backend = started("yes")
+    service, process = backend._service, process_of(backend)
+    assert isinstance(service, OwnProcess)
+    process.suspend()  # so that the pipe fills
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        backend.expect([Request(number, "a text that fills the pipe " * 20) for number in range(20_000)])
+    timer.join()
+    process.resume()
+    with pytest.raises(BackendError, match="ended by signal 15"):
+        list(backend.translate(MANY[:10]))
+    backend.stop()
+    assert is_gone(process)
 
 
 def test_what_the_process_takes_is_told() -> None:
@@ -170,7 +215,8 @@ def test_a_process_that_is_killed_is_named_and_what_to_try() -> None:
     with pytest.raises(BackendError, match=r"ended by signal 9\n.*own-process=no") as caught:
         list(results)
     assert isinstance(first, Result) and caught.value.exit_code == 3
-    backend.expect(MANY)
+    with pytest.raises(BackendError, match="ended by signal 9"):
+        backend.expect(MANY)
     with pytest.raises(BackendError, match="ended by signal 9"):
         list(backend.translate(MANY))
     backend.stop()

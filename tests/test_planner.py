@@ -288,7 +288,7 @@ def test_long_times_are_given_in_minutes_and_hours() -> None:
     job = Job("a.txt", Path("a.txt"), Path("a.es.txt"), Path("log"), "txt")
     plan = Plan(job)
     plan.counts.update(segments=1, asked=1)
-    plan.work = pricing.Work(texts=1)
+    plan.work, plan.windows = pricing.Work(texts=1), 1
     zero = pricing.Seconds()
     planner.costs = pricing.Costs(
         (0, 90, 0, 0),

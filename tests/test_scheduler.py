@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -91,6 +91,26 @@ def test_overload_halves_all_later_batches_and_keeps_what_was_answered() -> None
     assert max(map(len, backend.calls[3:])) <= 3
     sent = [source for call in backend.calls for source in call]
     assert len(backend.calls) < 20 and len(sent) < 32 + 8 + 4
+
+
+def test_an_overload_holds_for_a_window_that_was_begun_before_it() -> None:
+    backend = Upper(limit=2)
+    scheduler = Scheduler(backend)
+    windows = [requests(f"{word} {number:03}" for number in range(16)) for word in ("a", "b", "c")]
+    for window in [scheduler.translate(window, ahead=True) for window in windows]:
+        assert sum(len(batch.results) for batch in window) == 16
+    assert [len(call) for call in backend.calls] == [8, 4, *[2] * 24]
+
+
+def test_what_is_wrong_with_a_batch_that_is_expected_is_of_no_interest_yet() -> None:
+    class Refusing(Upper):
+        def expect(self, requests: Sequence[Request]) -> None:
+            raise ValueError("no")
+
+    assert {result.target for result in answers(Scheduler(Refusing()), requests("ab"), ahead=True).values()} == {
+        "A",
+        "B",
+    }
 
 
 def test_one_request_too_large_is_an_error_of_its_own() -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, process_time
@@ -23,7 +24,7 @@ from .textio import AtomicFile
 from .types import Meter, Usage
 
 #: Of the price list; a list of another version is not read.
-VERSION = 1
+VERSION = 2
 #: A plan of so many texts has all that decides prices.
 _ENOUGH = 128
 #: Rounds of the descent, which ends earlier where nothing moves any more.
@@ -94,6 +95,9 @@ class Clock:
 
 def peak_bytes() -> int:
     """The largest resident size that this process has had; 0 where the system does not say."""
+    with suppress(OSError, ValueError, StopIteration):  # Linux; what getrusage says there a child takes over
+        lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
     try:
         import resource
     except ImportError:  # pragma: no cover - Windows
@@ -142,14 +146,16 @@ class Costs:
         share = self.plan.masked / max(1, self.plan.tokens)
         return self.plan.texts >= min(_ENOUGH, work.texts) and work.masked <= 2 * share * work.tokens
 
-    def estimate(self, work: Work, beside: Seconds | None = None) -> Estimate:
-        """What this work costs, without the start; ``beside`` it the processor has so much more to do."""
+    def estimate(self, work: Work, beside: Seconds | None = None, alone: float = 1.0) -> Estimate:
+        """What this work costs, without the start; ``beside`` it the processor has so much more to do. In the
+        background, ``alone`` is the share of what takes less time for which the other has nothing to do: a window of
+        each document, its first and its last."""
         first = Seconds(_sum(self.wall, work.prices()), _sum(self.cpu, work.prices()))
         beside = (beside or Seconds()).plus(self.judging, work.texts)
         seconds = first.plus(beside)
-        if self.background:  # but for the first window and the last, where one waits for the other
+        if self.background:
             shorter, longer = sorted((first.wall, beside.wall))
-            seconds = seconds._replace(wall=longer + shorter / max(1, work.batches))
+            seconds = seconds._replace(wall=longer + alone * shorter)
         again = self.again[0] * (work.tokens - work.masked) + self.again[1] * work.masked
         seconds = seconds.plus(self.again_each, again).plus(self.again_start, min(1.0, again))
         loaded, each, both = self.memory

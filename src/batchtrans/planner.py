@@ -28,11 +28,13 @@ from .types import Backend, Format, Meter, Request, Segment
 @dataclass(slots=True)
 class Plan:
     """What a run would do with one document. ``counts`` has its ``segments`` by what becomes of them: ``skipped``,
-    ``done`` by an earlier run, ``from memory``, ``from copy``, ``from duplicate``, and ``asked``."""
+    ``done`` by an earlier run, ``from memory``, ``from copy``, ``from duplicate``, and ``asked``; these come in so many
+    ``windows``."""
 
     job: Job
     counts: Counter[str] = field(default_factory=Counter)
     work: Work = field(default_factory=Work)
+    windows: int = 0
     up_to_date: bool = False
 
 
@@ -73,10 +75,12 @@ class Planner:
             backend = self._backend if contents.selected else None
             translator = Translator(document, backend, memory, redo=settings.redo, glossary=glossary, checks=checks)
             times = window_times(translator)
-            plan.work = pricing.together(
+            works = [
                 self._work(window, translator, memory, asked, plan.counts)
                 for window in windows(document.pieces(), times)
-            )
+            ]
+            plan.work = pricing.together(works)
+            plan.windows = sum(work.texts > 0 for work in works)
         self.preparing = self.preparing.plus(clock.read())
         return plan
 
@@ -142,7 +146,8 @@ def report(planner: Planner, plans: Sequence[Plan], startup: Seconds, reading: S
         return "\n".join(lines)
     costs = planner.costs
     beside = planner.preparing.plus(reading, 2.0)  # to write the output, and to read it back
-    expected = costs.estimate(work, beside)
+    asking = [plan.windows for plan in plans if plan.windows]
+    expected = costs.estimate(work, beside, len(asking) / sum(asking))
     start = startup.plus(costs.start)
     whole = expected.seconds.plus(start)
     memory = f"{expected.memory / 1e6:,.0f} MB"
@@ -165,7 +170,7 @@ def _of_document(plan: Plan, costs: Costs | None) -> Iterator[str]:
         return
     yield f"  {_counted(plan.counts)}"
     if costs is not None and plan.work.texts:
-        expected = costs.estimate(plan.work)
+        expected = costs.estimate(plan.work, alone=1 / plan.windows)
         yield (
             f"  texts: {plan.work.texts:,}, tokens: {plan.work.tokens:,}, "
             f"expected: {expected.generated:,} in {_time(expected.seconds)}"

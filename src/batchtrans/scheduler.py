@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from time import monotonic
@@ -50,22 +51,26 @@ class Scheduler:
         unique, followers = self._distinct(requests)
         queue = deque([request] for request in unique) if alone else deque(self._cut(unique))
         if queue and ahead:
-            self.backend.expect(queue[0])
-        return self._answered(queue, followers)
+            with suppress(Exception):  # what is wrong is met again when it is asked for
+                self.backend.expect(queue[0])
+        return self._answered(queue, self._size, followers)
 
     def _answered(
-        self, queue: deque[list[Request]], followers: Mapping[int, list[int]]
+        self, queue: deque[list[Request]], size: int | None, followers: Mapping[int, list[int]]
     ) -> Generator[Batch, None, None]:
+        """The answers to batches that were cut for this bound."""
         while queue:
-            group, size, started = queue.popleft(), self._size, monotonic()
+            if self._size != size:  # an overload, here or in a window before
+                size, queue = self._size, deque(self._cut([request for group in queue for request in group]))
+            group, started = queue.popleft(), monotonic()
             waiting = {request.id: request for request in group}
             for answers in self._ask(group, waiting):
                 self.batches += 1
                 yield self._batch(answers, followers, (monotonic() - started) * 1000)
                 started = monotonic()
             rest = list(waiting.values())
-            if self._size != size:
-                queue = deque(self._cut(rest + [request for later in queue for request in later]))
+            if rest and self._size != size:
+                queue.appendleft(rest)
             elif rest:
                 middle = (len(rest) + 1) // 2
                 queue.extendleft(half for half in (rest[middle:], rest[:middle]) if half)

@@ -300,11 +300,11 @@ def check_backend(
     """Hold a backend to its laws; it is started and stopped here.
 
     One result per request; nothing comes of nothing; the same request gives the same text whatever stands beside or
-    came before it, in whatever order and batch size; a fingerprint of JSON values that holds what the preview said;
-    an answer holds only masks of its request; under a constraint, if the backend ``constrains``, each of them once and
-    in order; no more hypotheses than are asked for; a meter, if there is one, that measures every text once, and says
-    before the start what holds after it. ``texts`` are what it is asked to translate. With ``exact=False``
-    the texts of differently composed batches are not compared, which 16-bit kernels of a GPU need.
+    came before it, or is expected, in whatever order and batch size; a fingerprint of JSON values that holds what the
+    preview said; an answer holds only masks of its request; under a constraint, if the backend ``constrains``, each of
+    them once and in order; no more hypotheses than are asked for; a meter, if there is one, that measures every text
+    once, and says before the start what holds after it. ``texts`` are what it is asked to translate. With
+    ``exact=False`` the texts of differently composed batches are not compared, which 16-bit kernels of a GPU need.
 
     :raises AssertionError: naming the law that is broken and the request.
     """
@@ -324,6 +324,9 @@ def check_backend(
         _check_masks(backend, first)
         _check_twins(name, first)
         _check_constraint(backend)
+        if backend.background:
+            for expected in (requests[:size], requests[:1], requests[::-1][:size]):  # the second one never comes
+                backend.expect(expected)
         trials = {
             "asked again": (requests, size),
             "in reversed order": (requests[::-1], size),

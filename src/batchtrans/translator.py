@@ -168,7 +168,7 @@ class Translator:
             following = None
             if units:
                 keys = {key for key, _ in keyed} - known
-                begun = ladder.begin(units, line.run, ahead=current is not None)
+                begun = ladder.begin(units, line.run, ahead=bool(current or climbing))
                 following = _Flight(keys, begun, self._menus(window, direct, units), ladder.first(begun))
             left = None
             if current:

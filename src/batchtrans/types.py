@@ -381,8 +381,9 @@ class Backend(ABC):
     def expect(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most have nothing to prepare
         """Hear what a later call of :meth:`translate` will ask for, to prepare it while an earlier one is under way.
 
-        Only backends in the ``background`` are told, on another thread than theirs. Other calls may come before that
-        one; where a run ends early it does not come at all.
+        Only backends in the ``background`` are told, of the first call that a window will take, on another thread than
+        theirs: the one that judges, which should not be held up. Other calls may come before that one, and it may not
+        come at all. An exception is ignored.
         """
 
     def stop(self) -> None:  # noqa: B027 - a backend without resources has nothing to give back

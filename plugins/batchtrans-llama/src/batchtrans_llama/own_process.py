@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import count
 from multiprocessing.connection import Connection
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple
 from batchtrans import BackendError, BatchtransError, Request, Result, Usage
 from batchtrans.costs import peak_bytes
 
+from .asking import Prompts
 from .locate import Located
 from .options import Settings
 from .service import Facts, Service
@@ -35,6 +37,8 @@ _MOST, _DELAY = 32, 0.03
 #: How long what prepares a batch may keep the interpreter, in seconds: who feeds the device takes it up several times
 #: in a step of some ten milliseconds.
 _SWITCH = 0.0001
+#: Batches that are expected at a time; of those beyond, the oldest is taken to be forgotten.
+_EXPECTED = 2
 _PATIENCE = 5.0  # seconds that a process gets to end by itself
 
 
@@ -53,7 +57,7 @@ class _Asked(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """No more results of the batch of this number are wanted."""
+    """Nothing of the batch of this number is wanted, or nothing more."""
 
     number: int
 
@@ -93,11 +97,16 @@ class OwnProcess:
             raise
 
     def expect(self, batch: Sequence[Request]) -> None:
-        """See :meth:`batchtrans.Backend.expect`: the batch is sent, and made into prompts there."""
+        """See :meth:`batchtrans.Backend.expect`: the batch is sent, and made into prompts there.
+
+        :raises BackendError: if the process has ended.
+        """
         number, requests = next(self._numbers), list(batch)
-        with suppress(BackendError):  # which comes again when the batch is asked for
-            self._send(_Batch(number, requests, expected=True))
-            self._expected[number] = requests
+        self._send(_Batch(number, requests, expected=True))
+        self._expected[number] = requests
+        for oldest in list(self._expected)[:-_EXPECTED]:
+            if self._expected.pop(oldest, None) is not None:  # else it was asked for just now
+                self._send(_Left(oldest))
 
     def translate(self, batch: Sequence[Request]) -> Iterator[Result]:
         """See :meth:`Service.translate`. A generator that is closed early waits for the step that is under way."""
@@ -114,12 +123,12 @@ class OwnProcess:
 
     def _ask(self, batch: list[Request]) -> int:
         """Have a batch answered; its number."""
-        number = next((number for number, expected in list(self._expected.items()) if expected == batch), None)
-        if number is None:
+        for number, expected in list(self._expected.items()):
+            if expected == batch and self._expected.pop(number, None) is not None:  # else it was dropped just now
+                break
+        else:
             number = next(self._numbers)
             self._send(_Batch(number, batch, expected=False))
-        else:
-            del self._expected[number]
         self._send(_Asked(number))
         return number
 
@@ -147,6 +156,9 @@ class OwnProcess:
                 self._pipe.send(message)
         except OSError:
             raise self._gone() from None
+        except BaseException:  # Ctrl-C: half a message may stand in the pipe, and the next be read as its other half
+            self._process.terminate()
+            raise
 
     def _receive(self) -> Any:
         """The next message; an exception is raised."""
@@ -196,50 +208,62 @@ def _serve(pipe: Connection, found: Located, settings: Settings, source_lang: st
         pipe.send(service.facts)
         pipe.send(_end(service))
         post = _Post(pipe, service)
-        while (batch := post.asked.get()) is not None:
-            _answer(pipe, service, batch, post)
+        while (job := post.asked.get()) is not None:
+            if isinstance(job, BaseException):
+                raise job
+            _answer(pipe, service, job, post)
+
+
+class _Job(NamedTuple):
+    """A batch, and its prompts if they are being made."""
+
+    batch: _Batch
+    prompts: Future[Prompts] | None
 
 
 class _Post:
-    """What comes through the pipe while the process answers, received by a thread. ``asked`` gives the batches that are
-    to be answered in their order, and ``None`` when nobody is there any more; ``left`` has the numbers of those of
-    which no more is wanted."""
+    """What comes through the pipe while the process answers, received by a thread; another one makes the prompts of
+    what is expected. ``asked`` gives what is to be answered, in order, ``None`` when nobody is there any more, and the
+    exception if receiving failed. ``left`` is the number of the batch of which no more is wanted."""
 
     def __init__(self, pipe: Connection, service: Service) -> None:
-        self.asked: SimpleQueue[_Batch | None] = SimpleQueue()
-        self.left: set[int] = set()
+        self.asked: SimpleQueue[_Job | BaseException | None] = SimpleQueue()
+        self.left: int | None = None
+        self._ahead = ThreadPoolExecutor(1, "batchtrans-ahead")
         Thread(target=self._receive, args=(pipe, service), name="batchtrans-post", daemon=True).start()
 
     def _receive(self, pipe: Connection, service: Service) -> None:
-        batches: dict[int, _Batch] = {}
+        jobs: dict[int, _Job] = {}
         try:
             while True:
                 message = pipe.recv()
                 if isinstance(message, _Batch):
-                    batches[message.number] = message
-                    if message.expected:
-                        service.expect(message.requests)
+                    prompts = self._ahead.submit(service.prepare, message.requests) if message.expected else None
+                    jobs[message.number] = _Job(message, prompts)
                 elif isinstance(message, _Asked):
-                    self.asked.put(batches.pop(message.number))
-                else:
-                    self.left.add(message.number)
+                    self.asked.put(jobs.pop(message.number))
+                elif (job := jobs.pop(message.number, None)) is None:
+                    self.left = message.number
+                elif job.prompts is not None:
+                    job.prompts.cancel()
         except (EOFError, OSError):
-            pass
-        finally:
             self.asked.put(None)
+        except BaseException as error:
+            self.asked.put(error)
 
 
-def _answer(pipe: Connection, service: Service, batch: _Batch, post: _Post) -> None:
+def _answer(pipe: Connection, service: Service, job: _Job, post: _Post) -> None:
     ready: list[Result] = []
     sent = monotonic()
     try:
-        for result in service.translate(batch.requests):
+        prompts = job.prompts.result() if job.prompts is not None else None
+        for result in service.translate(job.batch.requests, prompts):
             ready.append(result)
             if len(ready) < _MOST and monotonic() - sent < _DELAY:
                 continue
             pipe.send(ready)
             ready, sent = [], monotonic()
-            if batch.number in post.left:
+            if post.left == job.batch.number:
                 break
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise

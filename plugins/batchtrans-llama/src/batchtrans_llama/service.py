@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from batchtrans import Constraint, Request, Result, Usage
@@ -52,7 +51,6 @@ class Service:
         pair, cap = (source_lang, target_lang), settings.length_cap
         self._asker = Asker(self.loaded, found.template, *pair, cap, engine=engine, reference=reference)
         self._most = settings.max_batch
-        self._expected: list[tuple[Sequence[Request], Prompts]] = []
         masks = mask_count(self.loaded.tokenizer)
         self.facts = Facts(
             loaded_fingerprint(self.loaded, engine.name),
@@ -69,31 +67,20 @@ class Service:
         """Remarks for the user; an engine may add to them while it decodes."""
         return [*self.loaded.notes, *self._asker.engine.notes]
 
-    def expect(self, batch: Sequence[Request]) -> None:
-        """See :meth:`batchtrans.Backend.expect`: make the prompts."""
-        with suppress(Exception):  # it is met again, and told, when the batch is asked for
-            self._expected.append((batch, self._prompts(_plain(batch))))
+    def prepare(self, batch: Sequence[Request]) -> Prompts:
+        """The prompts of a batch, for :meth:`translate`; on any thread."""
+        plain = _plain(batch)
+        return self._asker.prompts([request.source for request in plain], [request.terms for request in plain])
 
-    def translate(self, batch: Sequence[Request]) -> Iterator[Result]:
+    def translate(self, batch: Sequence[Request], prepared: Prompts | None = None) -> Iterator[Result]:
         """See :meth:`batchtrans.Backend.translate`; all of the batch is asked for together, as far as it is alike."""
         yield from (Result(request.id, "") for request in batch if not request.source.strip())
         if plain := _plain(batch):
-            answers = self._asker.stream_prompts(*(self._prepared(batch) or self._prompts(plain)))
+            answers = self._asker.stream_prompts(*(prepared or self.prepare(plain)))
             yield from (_result(plain[index].id, answer) for index, answer in answers)
         special = [request for request in batch if request.source.strip() and _is_special(request)]
         for count in sorted({request.hypotheses for request in special}):
             yield from self._constrained([request for request in special if request.hypotheses == count], count)
-
-    def _prompts(self, plain: Sequence[Request]) -> Prompts:
-        return self._asker.prompts([request.source for request in plain], [request.terms for request in plain])
-
-    def _prepared(self, batch: Sequence[Request]) -> Prompts | None:
-        """The prompts of a batch that was expected."""
-        for place, (expected, prompts) in enumerate(self._expected):
-            if expected == batch:
-                del self._expected[place]
-                return prompts
-        return None
 
     def _constrained(self, batch: list[Request], hypotheses: int) -> Iterator[Result]:
         """Requests with a constraint, or for more than one answer."""
