@@ -21,7 +21,7 @@ from batchtrans import BackendError, Constraint, Request, Result, Usage
 from batchtrans.testing import check_backend
 from batchtrans_llama.asking import Prompts
 from batchtrans_llama.backend import LlamaBackend
-from batchtrans_llama.own_process import OwnProcess, _answer, _Asked, _Batch, _Job, _Left, _Post
+from batchtrans_llama.own_process import OwnProcess, _answer, _Asked, _Batch, _Ended, _Job, _Left, _Post
 from batchtrans_llama.service import Service
 from conftest import plugin_environment
 
@@ -135,9 +135,11 @@ def test_the_prompts_of_a_batch_are_made_while_another_is_answered(monkeypatch: 
         job = post.asked.get(timeout=10)
         assert isinstance(job, _Job) and job.batch.requests == batch
         _answer(theirs, service, job, post)
-        (result,) = ours.recv()
-        assert result.target == tiny_model.PAIRS[0][1]
-        assert ours.recv().notes == service.notes
+        results: list[Result] = []
+        while not isinstance(message := ours.recv(), _Ended):
+            results += message
+        assert [result.target for result in results] == [tiny_model.PAIRS[0][1]]
+        assert message.notes == service.notes
     assert made.count(second) == made.count(first) == 1
     ours.close()
     assert post.asked.get(timeout=10) is None
