@@ -8,10 +8,9 @@ results: resuming, reusing, replaying and exporting all read it. ``docs/alignmen
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -20,6 +19,10 @@ import orjson
 from .background import Syncer
 from .errors import BatchtransError, UsageError
 from .textio import sync_directory
+from .types import Segment
+
+#: What a line of the log has: the fields of a record, for example, that differ from their default.
+Values = dict[str, Any]
 
 SCHEMA = 1
 _BLOCK = 1 << 17  # bytes of a log that are parsed at a time
@@ -70,54 +73,14 @@ class AlignmentRecord(NamedTuple):
     batch: int = 0
     ms: float = 0.0
 
-    def to_json(self) -> bytes:
-        """One line of the log, without its line feed."""
-        what, where = self[:_PLACE], self[_PLACE:_HALF]
-        segment, source, target, status, origin, why, form, forms, part, parts = what
-        line, span, key, row, column, context, flags, state = where
-        values: dict[str, Any] = {"type": "record", "segment": segment, "source": source}
-        # One by one, for a loop over the fields takes four times as long, and this is done for every record.
-        if target:
-            values["target"] = target
-        if status != "ok":
-            values["status"] = status
-        if origin != "mt":
-            values["origin"] = origin
-        if why:
-            values["why"] = why
-        if form is not None:
-            values["form"] = form
-        if forms != 1:
-            values["forms"] = forms
-        if part:
-            values["part"] = part
-        if parts != 1:
-            values["parts"] = parts
-        if line:
-            values["line"] = line
-        if span != (0, 0):
-            values["span"] = span
-        if key:
-            values["key"] = key
-        if row is not None:
-            values["row"] = row
-        if column:
-            values["column"] = column
-        if context:
-            values["context"] = context
-        if flags:
-            values["flags"] = flags
-        if state:
-            values["state"] = state
-        if (answer := self[_HALF:]) != NO_ANSWER:
-            for name, value, default in zip(_ANSWER, answer, NO_ANSWER, strict=True):
-                if value != default:
-                    values[name] = value
-        return orjson.dumps(values)
+    def values(self) -> Values:
+        """What one line of the log has of the record."""
+        fields = zip(self._fields, self, _DEFAULTS, strict=True)
+        return {"type": "record", **{name: value for name, value, default in fields if value != default}}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> AlignmentRecord:
-        """The record of one parsed line; keys of later schemas are ignored."""
+    def from_values(cls, values: Values) -> AlignmentRecord:
+        """The record of one line; keys of later schemas are ignored."""
         known: dict[str, Any] = {}
         for name, value in values.items():
             if name in _NAMES:
@@ -126,15 +89,54 @@ class AlignmentRecord(NamedTuple):
 
 
 _NAMES = frozenset(AlignmentRecord._fields)
-#: The fields up to here say what a segment is, and those from here on what a backend answered, if one was asked.
-_HALF = AlignmentRecord._fields.index("tries")
-#: In that half the fields from here on say where a segment stands and under which conditions.
-_PLACE = AlignmentRecord._fields.index("line")
-_ANSWER = AlignmentRecord._fields[_HALF:]
-#: The values of the latter where none was asked.
-NO_ANSWER = tuple(AlignmentRecord._field_defaults[name] for name in _ANSWER)
-#: A record of all fields in order, in half the time.
-new_record: Callable[[tuple[object, ...]], AlignmentRecord] = partial(tuple.__new__, AlignmentRecord)
+#: The fields' defaults; those without one are never left out.
+_DEFAULTS = tuple(AlignmentRecord._field_defaults.get(name) for name in AlignmentRecord._fields)
+
+
+def values_of(
+    segment: Segment,
+    source: str,
+    target: str,
+    status: str,
+    origin: str,
+    why: str = "",
+    state: str = "",
+    form: int | None = None,
+    forms: int = 1,
+) -> Values:
+    """What the log has of a form of a segment for which no backend was asked, or as a whole: the same as of a record
+    with all that the segment says, in half the time."""
+    identity, _, _, _, (line, start, end, key, row, column), _, _, context, _, flags, _ = segment
+    values: Values = {"type": "record", "segment": identity, "source": source}
+    if target:
+        values["target"] = target
+    if status != "ok":
+        values["status"] = status
+    if origin != "mt":
+        values["origin"] = origin
+    if why:
+        values["why"] = why
+    if form is not None:
+        values["form"] = form
+    if forms != 1:
+        values["forms"] = forms
+    if line:
+        values["line"] = line
+    if start or end:
+        values["span"] = (start, end)
+    if key:
+        values["key"] = key
+    if row is not None:
+        values["row"] = row
+    if column:
+        values["column"] = column
+    if context:
+        values["context"] = context
+    if flags:
+        values["flags"] = tuple(sorted(flags))
+    if state:
+        values["state"] = state
+    return values
 
 
 @dataclass(slots=True)
@@ -227,10 +229,10 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
+def _parse_lines(lines: bytes, path: Path) -> list[Values]:
     """The same for many at once."""
     try:
-        found: list[dict[str, Any]] = orjson.loads(b"[%s]" % lines.replace(b"\n", b","))
+        found: list[Values] = orjson.loads(b"[%s]" % lines.replace(b"\n", b","))
         if all([values["type"] in _TYPES for values in found]):
             return found
     except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -261,15 +263,15 @@ def _closes_group(values: Mapping[str, Any]) -> bool:
 def read_groups(path: Path, run: Run) -> Iterator[list[AlignmentRecord]]:
     """The groups of records of one run, each the parts of all forms of one segment, in the order of the log."""
     for group in read_values(path, run):
-        yield [AlignmentRecord.from_json(values) for values in group]
+        yield [AlignmentRecord.from_values(values) for values in group]
 
 
-def read_values(path: Path, run: Run) -> Iterator[list[dict[str, Any]]]:
-    """The same as the lines have it, without the fields that equal their default.
+def read_values(path: Path, run: Run) -> Iterator[list[Values]]:
+    """The same as the lines have it.
 
     :raises BatchtransError: for a line that is none of a log, which :func:`read_history` has not seen there.
     """
-    group: list[dict[str, Any]] = []
+    group: list[Values] = []
     with path.open("rb") as file:
         file.seek(run.start)
         left, rest = run.stop - run.start, b""
@@ -329,12 +331,13 @@ class AlignmentLog:
         with self._writing():
             self._file.write(orjson.dumps(values) + b"\n")
 
-    def write_groups(self, groups: Iterable[Iterable[AlignmentRecord]]) -> None:
+    def write_groups(self, groups: Iterable[Iterable[Values]]) -> None:
         """All records of some segments, each in order of form and part."""
-        # The sum is a short copy of what orjson makes, which takes up a KiB and, if kept, most of the time.
-        lines = b"".join([record.to_json() + b"\n" for group in groups for record in group])
-        with self._writing():
-            self._file.write(lines)
+        if records := [values for group in groups for values in group]:
+            # All at once, for many small calls take longer. Within a text a quote has a backslash before it.
+            lines = orjson.dumps(records)[1:-1].replace(b'},{"type":', b'}\n{"type":')
+            with self._writing():
+                self._file.write(lines + b"\n")
 
     def share(self) -> None:
         """Give everything appended so far to the system, and have it brought to the disk in the background.

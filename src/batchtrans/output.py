@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from .alignment import AlignmentRecord
+from .alignment import Values
 from .errors import VerifyError
 from .translator import Decision, decision_from_values
 from .types import Document, Edit, Format, OpenOptions, Segment, State
@@ -16,17 +16,15 @@ from .types import Document, Edit, Format, OpenOptions, Segment, State
 _BATCH = 1 << 17
 
 
-def merge(
-    document: Document, groups: Iterator[list[dict[str, Any]]], *, records: bool = False
-) -> Iterator[bytes | Decision]:
-    """The pieces of a document, each segment with its decision from the log, if asked for with its ``records``.
+def merge(document: Document, groups: Iterator[list[Values]]) -> Iterator[bytes | Decision]:
+    """The pieces of a document, each segment with its decision from the log.
 
     The log holds the groups of a window in the order in which batches came back, so a group may be read ahead of
     its turn; what is held is bounded by two windows, or five with a backend in the background.
 
     :raises VerifyError: if the log lacks a segment.
     """
-    ahead: dict[str, list[dict[str, Any]]] = {}
+    ahead: dict[str, list[Values]] = {}
     for piece in document.pieces():
         if isinstance(piece, bytes):
             yield piece
@@ -43,8 +41,7 @@ def merge(
                 found = group
             else:
                 ahead[group[0]["segment"]] = group
-        decision = decision_from_values(piece, found)
-        yield decision._replace(records=tuple(map(AlignmentRecord.from_json, found))) if records else decision
+        yield decision_from_values(piece, found)
 
 
 class _Digest:

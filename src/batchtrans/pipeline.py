@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from . import __version__
-from .alignment import SCHEMA, AlignmentLog, Run, read_history, read_values
+from .alignment import SCHEMA, AlignmentLog, Run, Values, read_history, read_values
 from .checks import Check
 from .errors import BatchtransError, UsageError
 from .glossary import Glossary
@@ -127,15 +127,15 @@ class Outcome:
 
     def _kind(self, decision: Decision) -> tuple[bool, str, str, str]:
         """What is counted of a decision: whether it is written, its status, origin and last rung."""
-        _, _, _, written, records = decision
-        first = records[0]
-        status, rung = first.status, first.rung
-        if len(records) > 1:
-            status = min([record.status for record in records], key=_STATUSES.index)
-            rung = max([record.rung for record in records], key=RUNGS.index)
-        if len(records) > 1 or first.checks or status == "failed":
+        _, _, _, written, group = decision
+        first = group[0]
+        status, origin, rung = first.get("status", "ok"), first.get("origin", "mt"), first.get("rung", "")
+        if len(group) > 1:
+            status = min([values.get("status", "ok") for values in group], key=_STATUSES.index)
+            rung = max([values.get("rung", "") for values in group], key=RUNGS.index)
+        if len(group) > 1 or "checks" in first or status == "failed":
             self._remark(decision, status)
-        return written, status, first.origin, rung
+        return written, status, origin, rung
 
     def _remark(self, decision: Decision, status: str) -> None:
         """Note what the summary names: texts off the glossary, and untranslated ones with their reasons."""
@@ -211,7 +211,7 @@ class _Journal:
     resumed: bool = False
     complete: bool = False
 
-    def groups(self) -> Iterator[list[dict[str, Any]]]:
+    def groups(self) -> Iterator[list[Values]]:
         """The decisions of this run so far."""
         return read_values(self.log.path, Run(self.run.header, self.run.start, self.log.position()))
 
@@ -504,7 +504,7 @@ def _translate(
     changed = False
     with closing(translator.decide_all(undecided())) as decided:
         for decisions in decided:
-            journal.log.write_groups(decision.records for decision in decisions)
+            journal.log.write_groups(decision.group for decision in decisions)
             changed = changed or any([decision.changed for decision in decisions])
             outcome.add(decisions)
             journal.log.share()
@@ -522,7 +522,7 @@ def _recount(document: Document, journal: _Journal, outcome: Outcome) -> bool:
 
     def decisions() -> Iterator[Decision]:
         nonlocal changed
-        for piece in merge(document, journal.groups(), records=True):
+        for piece in merge(document, journal.groups()):
             if not isinstance(piece, bytes):
                 changed = changed or piece.changed
                 yield piece

@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import accelerators
 from . import checks as judges
 from . import parts as cutting
-from .alignment import NO_ANSWER, WRITTEN, AlignmentRecord, new_record
+from .alignment import WRITTEN, AlignmentRecord, Values, values_of
 from .background import Line
 from .forms import form_samples, form_sources
 from .glossary import Glossary
@@ -41,13 +41,18 @@ _Place = tuple[int, tuple[int, int], str, int | None, str, str, tuple[str, ...]]
 
 
 class Decision(NamedTuple):
-    """What becomes of one segment: its target and state in the output if ``written``, and its log records."""
+    """What becomes of one segment: its target and state in the output if ``written``, and what the log has of it: the
+    lines of its ``group``."""
 
     segment: Segment
     target: tuple[str, ...]
     state: State
     written: bool
-    records: tuple[AlignmentRecord, ...]
+    group: Sequence[Values]
+
+    @property
+    def records(self) -> tuple[AlignmentRecord, ...]:
+        return tuple(map(AlignmentRecord.from_values, self.group))
 
     @property
     def changed(self) -> bool:
@@ -254,8 +259,8 @@ class Translator:
         sources = form_sources(segment, self._document)
         targets = segment.target + ("",) * (len(sources) - len(segment.target))
         why = segment.note if segment.state is State.SKIP else ""
-        records = _records(segment, sources, targets, "skipped", "kept", why, _NAMES[segment.state])
-        return _new_decision((segment, segment.target, segment.state, False, records))
+        group = _group(segment, sources, targets, "skipped", "kept", why, _NAMES[segment.state])
+        return _new_decision((segment, segment.target, segment.state, False, group))
 
     def _direct(self, segment: Segment, sources: tuple[str, ...], known: Known) -> Decision:
         doubtful = known.doubtful or self._marking.is_unsure(known.confidence)
@@ -265,10 +270,13 @@ class Translator:
             found = {problem.code for pair in pairs for problem in self._glossary.check(*pair)}
             checks += tuple(sorted(found))
         status = "fuzzy" if self._marking.is_marked(bool(checks)) else "ok"
-        records = _records(segment, sources, known.targets, status, known.origin)
-        if checks or known.confidence is not None:
-            records = tuple([record._replace(checks=checks, confidence=known.confidence) for record in records])
-        return Decision(segment, known.targets, _state(status), True, records)
+        group = _group(segment, sources, known.targets, status, known.origin)
+        for values in group:
+            if checks:
+                values["checks"] = checks
+            if known.confidence is not None:
+                values["confidence"] = known.confidence
+        return _new_decision((segment, known.targets, _state(status), True, group))
 
     # With a model
 
@@ -363,8 +371,8 @@ class Translator:
         for segment, texts in zip(segments, sources, strict=True):
             last = first + len(texts)
             targets = tuple(answers[first:last])
-            records = _records(segment, texts, targets, "ok", "kept")
-            decisions.append(_new_decision((segment, targets, segment.state, True, records)))
+            group = _group(segment, texts, targets, "ok", "kept")
+            decisions.append(_new_decision((segment, targets, segment.state, True, group)))
             first = last
         return decisions
 
@@ -385,7 +393,7 @@ class Translator:
                 status = "failed" if failed else "repaired" if part.rung or part.repaired else "ok"
                 records.append(_part_record(segment, form, len(unit.forms), part, index, status, reason))
         if failed:
-            return Decision(segment, segment.target, segment.state, False, tuple(records))
+            return Decision(segment, segment.target, segment.state, False, _values(records))
         records = self._marking.weigh(records)
         doubtful = any(part.rung not in ("", "masked") for _, part in unit.parts()) or any(
             record.checks for record in records
@@ -395,7 +403,7 @@ class Translator:
             records = [record._replace(status="fuzzy") for record in records]
         known = Known(targets, "duplicate", doubtful, records[0].confidence)
         self._memory.add(segment.context, tuple(form.source for form in unit.forms), known)
-        return Decision(segment, targets, State.FUZZY if fuzzy else State.DONE, True, tuple(records))
+        return Decision(segment, targets, State.FUZZY if fuzzy else State.DONE, True, _values(records))
 
     def _whole_problem(self, unit: Unit, targets: tuple[str, ...]) -> Problem | None:
         """Why a text may not be written whose parts are all right."""
@@ -410,12 +418,12 @@ class Translator:
         return Problem("unfit", unfit, hard=True) if unfit else None
 
 
-def decision_from_values(segment: Segment, group: Sequence[Mapping[str, Any]]) -> Decision:
-    """The decision that a group of log records stands for, as :func:`batchtrans.alignment.read_values` gives it and
-    without its records; :class:`Translator` logged it, now or in an earlier run."""
+def decision_from_values(segment: Segment, group: Sequence[Values]) -> Decision:
+    """The decision that a group of the log stands for, as :func:`batchtrans.alignment.read_values` gives it;
+    :class:`Translator` logged it, now or in an earlier run."""
     for values in group:
         if "status" in values and values["status"] not in WRITTEN:
-            return _new_decision((segment, segment.target, segment.state, False, ()))
+            return _new_decision((segment, segment.target, segment.state, False, group))
     first = group[0]
     target: tuple[str, ...] = (first.get("target", ""),)
     if len(group) > 1:
@@ -425,14 +433,14 @@ def decision_from_values(segment: Segment, group: Sequence[Mapping[str, Any]]) -
         target = tuple(texts)
     kept = "origin" in first and first["origin"] == "kept"
     state = segment.state if kept else _state(first.get("status", "ok"))
-    return _new_decision((segment, target, state, True, ()))
+    return _new_decision((segment, target, state, True, group))
 
 
 def _state(status: str) -> State:
     return State.FUZZY if status == "fuzzy" else State.DONE
 
 
-def _records(
+def _group(
     segment: Segment,
     sources: tuple[str, ...],
     targets: tuple[str, ...],
@@ -440,20 +448,20 @@ def _records(
     origin: str,
     why: str = "",
     state: str = "",
-) -> tuple[AlignmentRecord, ...]:
-    """The records of a segment that was decided as a whole, one per form."""
+) -> Sequence[Values]:
+    """What the log has of a segment that was decided as a whole, a line per form."""
     count = len(sources)
-    if count == 1 and len(segment.source) == 1:  # nearly all, so without what holds for others too
-        what = segment.id, sources[0], targets[0], status, origin, why
-        return (new_record((*what, None, 1, 0, 1, *_place(segment), state, *NO_ANSWER)),)
+    if count == 1 and len(segment.source) == 1:
+        return (values_of(segment, sources[0], targets[0], status, origin, why, state),)
     numbers = range(count) if len(segment.source) > 1 else (None,) * count
-    rest = (count, 0, 1, *_place(segment), state, *NO_ANSWER)
-    return tuple(
-        [
-            new_record((segment.id, source, target, status, origin, why, number, *rest))
-            for number, source, target in zip(numbers, sources, targets, strict=False)
-        ]
-    )
+    return [
+        values_of(segment, source, target, status, origin, why, state, number, count)
+        for number, source, target in zip(numbers, sources, targets, strict=False)
+    ]
+
+
+def _values(records: Iterable[AlignmentRecord]) -> Sequence[Values]:
+    return [record.values() for record in records]
 
 
 def _place(segment: Segment) -> _Place:
