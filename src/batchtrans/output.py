@@ -44,7 +44,7 @@ def merge(document: Document, groups: Iterator[list[Values]]) -> Iterator[bytes 
         yield decision_from_values(piece, found)
 
 
-class _Digest:
+class Digest:
     """A fingerprint of all that must not change (bytes outside slots, ids) and all that must be there (targets).
 
     It is kept of many pieces at a time: ``kept`` and ``texts`` take them until :meth:`add`.
@@ -55,6 +55,22 @@ class _Digest:
         self.texts: list[str] = []
         self._bytes = hashlib.blake2b()
         self._segments = hashlib.blake2b()
+
+    @classmethod
+    def of(cls, document: Document) -> Digest:
+        """That of a document as it is."""
+        digest, size = cls(), 0
+        for piece in document.pieces():
+            if isinstance(piece, bytes):
+                digest.kept.append(piece)
+                size += len(piece)
+            else:
+                digest.segment(piece, piece.target)
+                size += len(piece.raw)
+            if size > _BATCH:
+                digest.add()
+                size = 0
+        return digest
 
     def segment(self, segment: Segment, target: tuple[str, ...]) -> None:
         self.kept.append(segment.skeleton())
@@ -124,14 +140,19 @@ class Edits:
 
 
 def splice(
-    document: Document, pieces: Iterable[bytes | Decision], edits: Sequence[Edit], file: IO[bytes], *, changed: bool
-) -> tuple[str, tuple[bytes, bytes]]:
-    """Write the output document; returns its SHA-256 and the digests that :func:`verify` wants to see again.
+    document: Document,
+    pieces: Iterable[bytes | Decision],
+    edits: Sequence[Edit],
+    file: IO[bytes],
+    digest: Digest | None,
+) -> str:
+    """Write the output document; returns its SHA-256.
 
-    ``changed`` says whether any target of the document changed; if none did, untouched segments are copied, and
-    otherwise they are rendered with ``State.SKIP`` so that a format can complete its structure.
+    ``digest`` takes what :func:`verify` wants to see again. There is none where no target of the document changed;
+    untouched segments are copied then, and otherwise rendered with ``State.SKIP`` so that a format can complete its
+    structure.
     """
-    digest, sha256, editing = _Digest(), hashlib.sha256(), Edits(edits)
+    sha256, editing = hashlib.sha256(), Edits(edits)
     out: list[bytes] = []
     size = 0
 
@@ -139,56 +160,50 @@ def splice(
         data = b"".join(out)
         file.write(data)
         sha256.update(data)
-        digest.add()
+        if digest:
+            digest.add()
         out.clear()
 
     for piece in pieces:
         if isinstance(piece, bytes):
             data = editing.literal(piece) if editing.waiting else piece
-            digest.kept.append(data)
+            if digest:
+                digest.kept.append(data)
         else:
             segment, target, state, written, _ = piece
             if editing.waiting:
                 out.append(editing.before_segment())
-                digest.kept.append(out[-1])
                 editing.pass_over(len(segment.raw))
-            digest.segment(segment, target)
+                if digest:
+                    digest.kept.append(out[-1])
             if written:
                 data = document.render(segment, target, state)
             else:
-                data = document.render(segment, segment.target, State.SKIP) if changed else segment.raw
+                data = document.render(segment, segment.target, State.SKIP) if digest else segment.raw
+            if digest:
+                digest.segment(segment, target)
         out.append(data)
         size += len(data)
         if size > _BATCH:
             hand_on()
             size = 0
-    rest = editing.rest()
-    digest.kept.append(rest)
-    out.append(rest)
+    out.append(editing.rest())
+    if digest:
+        digest.kept.append(out[-1])
     hand_on()
-    return sha256.hexdigest(), digest.parts()
+    return sha256.hexdigest()
 
 
-def verify(opener: Format, path: Path, options: OpenOptions, expected: tuple[bytes, bytes]) -> None:
+def verify(opener: Format, path: Path, options: OpenOptions, expected: Digest) -> None:
     """Read a written output back and compare: ids and targets as decided, and every byte outside the slots.
 
     :raises VerifyError: if it is not what was meant to be written.
     """
-    digest, size = _Digest(), 0
-    for piece in opener.open(path, options).pieces():
-        if isinstance(piece, bytes):
-            digest.kept.append(piece)
-            size += len(piece)
-        else:
-            digest.segment(piece, piece.target)
-            size += len(piece.raw)
-        if size > _BATCH:
-            digest.add()
-            size = 0
-    bytes_found, segments_found = digest.parts()
-    if segments_found != expected[1]:
+    bytes_expected, segments_expected = expected.parts()
+    bytes_found, segments_found = Digest.of(opener.open(path, options)).parts()
+    if segments_found != segments_expected:
         what = "the translations read back from the output are not those that were written"
-    elif bytes_found != expected[0]:
+    elif bytes_found != bytes_expected:
         what = "the output differs from the input outside the translated slots"
     else:
         return

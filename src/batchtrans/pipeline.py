@@ -26,7 +26,7 @@ from .glossary import Glossary
 from .ladder import RUNGS
 from .marking import Marking
 from .memory import Memory, load_memory
-from .output import merge, splice, verify
+from .output import Digest, merge, splice, verify
 from .pairs import units_of_runs
 from .textio import AtomicFile, sha256_file
 from .translator import REDO, Decision, Translator
@@ -544,11 +544,12 @@ def _write(
     edits = document.finish(journal.started_at) if changed else ()
     outcome.edits = [edit.why for edit in edits]
     with AtomicFile(job.output) as output:
-        sha256, expected = splice(document, merge(document, journal.groups()), edits, output.file, changed=changed)
+        digest = Digest() if changed else None
+        sha256 = splice(document, merge(document, journal.groups()), edits, output.file, digest)
         output.close()
         # Where nothing was to change it should be the input, byte for byte; if not, that may be right (a new encoding).
         if changed or sha256_file(output.path) != journal.run.header["input"]["sha256"]:
-            verify(opener, output.path, replace(options, detected=document.detected), expected)
+            verify(opener, output.path, replace(options, detected=document.detected), digest or Digest.of(document))
         if not journal.complete:
             end = {"counts": dict(outcome.counts), "edits": outcome.edits, "output": {"sha256": sha256}}
             waited = {} if outcome.idle is None else {"idle": round(outcome.idle, 1)}
