@@ -112,6 +112,9 @@ class CsvDocument(Document):
             yield self._bom
         for found in self._stretches():
             if isinstance(found, list):
+                if row == header_row:
+                    kept, found = kept + found[0][0], found[1:]
+                    row, line = row + 1, line + 1
                 kept, offset = yield from self._regular(found, kept, offset, row, line)
                 row, line = row + len(found), line + len(found)
                 continue
@@ -148,13 +151,13 @@ class CsvDocument(Document):
         """The pieces of regular records, of which the first is this row on this line, after the ``kept`` text from
         ``offset`` on; returns what is kept then, and its offset."""
         assert self._layout is not None
-        encoding, bilingual, header_row = self.encoding, self.bilingual, self._first_row if self._table.header else 0
-        value, quote, (_, places, rest) = self._scanner.value, self._quote or "\n", self._layout
+        encoding, bilingual, (_, places, rest) = self.encoding, self.bilingual, self._layout
+        value, quote, doubled = self._scanner.value, self._quote or "\n", self._quote * 2
         for parts in stretch:
-            for tag, before, at, source_at, plain, quoted in places if row != header_row else ():
+            for tag, before, at, source_at, plain, quoted in places:
                 cell, slot = parts[source_at], plain
-                if quote in cell:
-                    cell, slot = value(cell), quoted
+                if quote in cell:  # around it, as in all regular records
+                    cell, slot = cell[1:-1].replace(doubled, quote), quoted
                 source = target = (cell,)
                 state = _NEW if cell else _SKIP
                 if bilingual:
@@ -169,7 +172,7 @@ class CsvDocument(Document):
                 yield new_segment(
                     (f"{row}:{tag}", raw, source, target, place, ((0, size),), state, "", "", _NO_FLAGS, slot)
                 )
-            kept += parts[rest if row != header_row else 0]
+            kept += parts[rest]
             row, line = row + 1, line + 1
         return kept, offset
 
