@@ -91,7 +91,7 @@ class Planner:
         left = [segment for segment in window if not memory.settled(segment.id)]
         decided, unknown = translator.sort_out(left)
         counts.update(segments=len(window), done=len(window) - len(left))
-        counts.update(f"from {one.records[0].origin}" if one.written else "skipped" for one in decided)
+        counts.update(f"from {one.group[0]['origin']}" if one.written else "skipped" for one in decided)
         new = []
         for segment in unknown:
             key = repr(translator.key(segment))

@@ -42,8 +42,8 @@ _Place = tuple[int, tuple[int, int], str, int | None, str, str, tuple[str, ...]]
 
 
 class Decision(NamedTuple):
-    """What becomes of one segment: its target and state in the output if ``written``, and what the log has of it: the
-    lines of its ``group``."""
+    """What becomes of one segment: its target and state in the output if ``written``, and the ``group`` of its lines in
+    the log; its ``records`` are the same with all fields."""
 
     segment: Segment
     target: tuple[str, ...]
