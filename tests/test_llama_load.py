@@ -67,6 +67,29 @@ def test_every_4_bit_layer_is_guarded() -> None:
     assert keep_weights_as_stored(loaded.model) == 14
 
 
+@pytest.mark.parametrize("shape", [(64, 160), (64, 96), (3, 32), (64, 128)])
+@pytest.mark.parametrize("nested", [False, True])
+def test_rows_that_are_no_multiple_of_a_block_are_dequantised_right(shape: tuple[int, int], nested: bool) -> None:
+    import torch
+    from bitsandbytes import functional
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    weight = torch.randn(*shape)
+    layer = Linear4bit(shape[1], shape[0], bias=False)
+    keep_weights_as_stored(layer)
+    packed, state = functional.quantize_4bit(weight, blocksize=64, quant_type="nf4", compress_statistics=nested)
+    scales = functional.dequantize_blockwise(state.absmax, state.state2) + state.offset if nested else state.absmax
+    codes = torch.stack([packed.flatten() >> 4, packed.flatten() & 15], 1).flatten().long()
+    expected = (state.code[codes] * scales.repeat_interleave(64)[: weight.numel()]).view(shape)
+    assert (functional.dequantize_4bit(packed, state) == expected).all()
+    layer.weight = Params4bit(weight, requires_grad=False, compress_statistics=nested, quant_type="nf4").to("cpu")
+    rows = torch.randn(5, shape[1])
+    assert torch.allclose(layer(rows), rows @ expected.T, atol=1e-5)
+    rows.requires_grad_()
+    layer(rows).sum().backward()
+    assert torch.allclose(rows.grad, expected.sum(0).expand_as(rows), atol=1e-4)
+
+
 def test_an_adapter_is_merged_once_into_the_dequantised_weights_in_float32() -> None:
     in_4_bits = load(tiny_model.nf4_base(), device="cpu", quant="nf4")
     expected = weight_4bit(in_4_bits.model) + lora_delta(tiny_model.adapter())

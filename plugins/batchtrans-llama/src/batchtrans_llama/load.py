@@ -13,8 +13,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,16 +186,53 @@ def choose_dtype(device: Any, dtype: str = "auto") -> Any:
 
 
 def keep_weights_as_stored(model: Any) -> int:
-    """Stop bitsandbytes from repacking 4-bit weights in place, and return how many layers there are.
+    """Have bitsandbytes read 4-bit weights as they are stored, and leave them so; how many layers there are.
 
-    On a CPU with AVX512-BF16, ``Linear4bit`` in evaluation mode reorders its weight for a fast kernel at the first
-    forward, and whatever reads the weight afterwards (gradients, dequantisation, saving) reads it wrong. Must run
-    before the first forward.
+    It is stopped from repacking them in place: on a CPU with AVX512-BF16, ``Linear4bit`` in evaluation mode reorders
+    its weight for a fast kernel at the first forward, and whatever reads the weight afterwards (gradients,
+    dequantisation, saving) reads it wrong. Must run before the first forward.
     """
     layers = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
+    if layers:
+        _read_blocks_across_rows()
     return len(layers)
+
+
+def _read_blocks_across_rows() -> None:
+    """Mend how bitsandbytes (0.50.2) dequantises on a CPU with AVX512 where rows are no multiple of its blocks.
+
+    Blocks are counted through the whole weight, but that kernel begins one with each row, so that the numbers of all
+    later rows get another block's scale. A weight that it is told to be one row comes out right, and has the same
+    bytes. The product calls the kernel by itself, so it is taken of the mended weight.
+    """
+    import bitsandbytes
+    from bitsandbytes import functional
+    from torch.nn.functional import linear
+
+    given, multiply = functional.dequantize_4bit, bitsandbytes.matmul_4bit
+    if hasattr(given, "__wrapped__"):
+        return
+
+    def is_whole(tensor: Any, state: Any) -> bool:
+        return state is None or state.shape[-1] % state.blocksize == 0 or tensor.device.type != "cpu"
+
+    @wraps(given)
+    def dequantize(A: Any, quant_state: Any = None, absmax: Any = None, out: Any = None, *more: Any) -> Any:
+        if is_whole(A, quant_state) or A.shape[0] == 1 or out is not None:
+            return given(A, quant_state, absmax, out, *more)
+        shape, row = quant_state.shape, copy(quant_state)
+        row.shape = type(shape)((1, shape.numel()))
+        return given(A, row, absmax, out, *more).view(shape)
+
+    @wraps(multiply)
+    def product(A: Any, B: Any, quant_state: Any, out: Any = None, bias: Any = None) -> Any:
+        if is_whole(A, quant_state) or out is not None:
+            return multiply(A, B, quant_state, out, bias)
+        return linear(A, dequantize(B.data.view(-1, 1), quant_state).to(A.dtype), bias)
+
+    functional.dequantize_4bit, bitsandbytes.matmul_4bit = dequantize, product
 
 
 def import_torch() -> None:
