@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchtrans import Request, Segment, State
 from batchtrans.accelerators import Label, groups, key_of, put_back, split
-from batchtrans.memory import Memory
+from batchtrans.memory import Known, Memory
 from batchtrans.translator import Decision, Translator
 from test_translator import Catalogue, Scripted, segment
 
@@ -119,6 +120,28 @@ def test_keys_of_finished_neighbours_are_taken() -> None:
     decisions, _ = decide(window, lambda request: WORDS[request.source])
     assert decisions["_Add"].target == ("Aña_dir",)
     assert decisions["_File"].target == ("_Archivo",)
+
+
+def test_a_resumed_run_gives_the_keys_that_it_would_have_given_without_the_interruption() -> None:
+    menus = ["_File", "E_xit", "_Edit", "Save _As", "_View", "_Add"], ["_Save", "_Add", "_File", "E_xit"]
+    window = labels(*menus[0], *["Open a file"] * 12, *menus[1])
+    window[2] = window[2]._replace(target=("_Editar",), state=State.DONE)
+
+    def translated(memory: Memory, resumed: bool) -> Iterator[list[Decision]]:
+        backend = Scripted(lambda request: {**WORDS, "Save": "Guardar", "Open a file": "Abrir"}[request.source])
+        backend.batch_size = 2
+        return Translator(Catalogue(), backend, memory, resumed=resumed).decide(window)
+
+    written = list(translated(Memory(), resumed=False))  # what the log gets at a time
+    assert len(written) > 2
+    for count in range(len(written)):
+        memory = Memory()
+        for decision in chain.from_iterable(written[:count]):
+            memory.settle(decision.segment.id)
+            if decision.written:
+                memory.add("", decision.segment.source, Known(decision.target, "duplicate"))
+        rest = {decision.segment.id: decision.target for found in translated(memory, True) for decision in found}
+        assert rest == {one.segment.id: one.target for one in chain.from_iterable(written[count:])}, count
 
 
 def test_a_label_that_fails_takes_no_key_and_holds_no_neighbour_back() -> None:

@@ -74,6 +74,9 @@ class Memory:
     def settled(self, segment: str) -> bool:
         return self._base.execute("SELECT 1 FROM decided WHERE segment = ?", (segment,)).fetchone() is not None
 
+    def settled_count(self) -> int:
+        return int(self._base.execute("SELECT count(*) FROM decided").fetchone()[0])
+
     def close(self) -> None:
         self._base.close()
 

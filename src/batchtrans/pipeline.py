@@ -325,7 +325,14 @@ def run_job(
         changed = False
         if not journal.complete:
             translator = Translator(
-                document, backend, memory, redo=settings.redo, marking=marking, glossary=glossary, checks=checks
+                document,
+                backend,
+                memory,
+                redo=settings.redo,
+                marking=marking,
+                glossary=glossary,
+                checks=checks,
+                resumed=journal.resumed,
             )
             changed = _translate(document, translator, journal, memory, outcome, progress)
             outcome.idle = translator.idle if translator.works_ahead else None
@@ -492,17 +499,9 @@ def _translate(
     progress: Callable[[int], object],
 ) -> bool:
     """First pass: decide every segment that the journal has not, and log it. Whether any target changed."""
-
-    def undecided() -> Iterator[list[Segment]]:
-        for window in windows(document.pieces(), window_times(translator)):
-            if journal.resumed:
-                left = [segment for segment in window if not memory.settled(segment.id)]
-                progress(len(window) - len(left))
-                window = left
-            yield window
-
+    progress(memory.settled_count())
     changed = False
-    with closing(translator.decide_all(undecided())) as decided:
+    with closing(translator.decide_all(windows(document.pieces(), window_times(translator)))) as decided:
         for decisions in decided:
             journal.log.write_groups(decision.group for decision in decisions)
             changed = changed or any([decision.changed for decision in decisions])

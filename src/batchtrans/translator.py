@@ -87,7 +87,8 @@ class Translator:
     """Decides the segments of one document, window by window.
 
     ``backend`` may be ``None`` where nothing may be asked (replay): what is not known then stays as it is. Without one
-    there is no ``ladder``. ``idle`` is how many seconds one in the background had nothing to do between windows.
+    there is no ``ladder``. A run that is ``resumed`` leaves out what the memory says is settled, but looks at it.
+    ``idle`` is how many seconds a backend in the background had nothing to do between windows.
     """
 
     def __init__(
@@ -100,8 +101,11 @@ class Translator:
         marking: Marking | None = None,
         glossary: Glossary | None = None,
         checks: Sequence[judges.Check] = (),
+        resumed: bool = False,
     ) -> None:
         self._document = document
+        self._resumed = resumed
+        self._labels: set[Key] = set()  # of the windows before; only in a resumed run
         self._backend = backend
         self._scheduler = Scheduler(backend) if backend else None
         self._glossary = glossary
@@ -189,10 +193,13 @@ class Translator:
         """What two segments have in common that get the same translation."""
         return segment.context, segment.flags, *form_sources(segment, self._document)
 
-    def sort_out(self, window: Iterable[Segment]) -> tuple[list[Decision], list[Segment]]:
+    def sort_out(self, window: Sequence[Segment]) -> tuple[list[Decision], list[Segment]]:
         """The decisions for which no model is needed, and the segments that need one."""
         direct: list[Decision] = []
         asked: list[Segment] = []
+        whole = window
+        if self._resumed:
+            window = [segment for segment in window if not self._memory.settled(segment.id)]
         if self.is_verbatim:
             for segment in window:
                 if segment.state in self._selected:
@@ -205,6 +212,8 @@ class Translator:
                 direct.append(decision)
             else:
                 asked.append(segment)
+        if self._resumed:
+            self._labels.update(self.key(segment) for segment in whole if self._label(segment))
         return direct, asked
 
     def _concluded(self, units: Iterable[Sequence[Unit]], menus: Mapping[int, _Menu]) -> Iterator[list[Decision]]:
@@ -219,9 +228,11 @@ class Translator:
             return self._kept(segment)
         sources = form_sources(segment, self._document)
         known = self._memory.find(segment.context, sources)
+        label = self._label(segment)
+        if known and label and self._resumed and known.origin == "duplicate" and self.key(segment) not in self._labels:
+            known = None  # from this very window: it gets a key of its own menu, as without the interruption
         if known and self._acceptable(segment, sources, known.targets):
             return self._direct(segment, sources, known)
-        label = self._label(segment)
         texts = (label.text,) if label else sources
         if all(cutting.is_copy(text, segment.flags, self._staying) for text in texts) and self._acceptable(
             segment, sources, sources
@@ -313,6 +324,9 @@ class Translator:
             return {}
         by_segment = {unit.segment.id: unit for unit in units if unit.label}
         known = {decision.segment.id: decision.target for decision in decided}
+        if self._resumed:  # with what the interrupted run decided the groups and their keys are those that it had
+            settled = (segment for segment in window if self._memory.settled(segment.id))
+            known |= {segment.id: self._settled_target(segment) for segment in settled}
         menus: dict[int, _Menu] = {}
         for indices in accelerators.groups(window):
             segments = [window[index] for index in indices]
@@ -322,6 +336,13 @@ class Translator:
                     menu.taken.add(accelerators.key_of(known[segment.id][0], label.sign))
             menus.update((id(unit), menu) for unit in menu.units)
         return menus
+
+    def _settled_target(self, segment: Segment) -> tuple[str, ...]:
+        """What the interrupted run gave a segment; nothing, if it left it untranslated."""
+        if not self.selects(segment):
+            return segment.target
+        known = self._memory.find(segment.context, form_sources(segment, self._document))
+        return known.targets if known else ()
 
     def _ready(self, unit: Unit, menus: Mapping[int, _Menu]) -> list[Unit]:
         """The units that can be concluded when this one is through: itself, or all of its menu after the last of them,
