@@ -26,6 +26,7 @@ PSEUDO = ("--to", "es", "--backend", "pseudo")
     ("arguments", "code", "says"),
     [
         (["run", "none.txt", *PSEUDO], 2, "there is no file none.txt"),
+        (["run", "/dev/null", *PSEUDO], 2, "/dev/null is no file that can be read twice"),
         (["run", "*.nothing", *PSEUDO], 2, "nothing matches"),
         (["run", "a.xyz", *PSEUDO], 2, "--format"),
         (["run", "a.txt", *PSEUDO, "--format", "docx"], 2, "Installed: po"),

@@ -244,6 +244,7 @@ def test_in_place_keeps_the_input_beside_itself(
     before = path.read_bytes()
     assert slow("a.po", "--in-place").returncode == 0
     assert (tmp_path / "a.po~").read_bytes() == before
+    assert (tmp_path / "a.po~").stat().st_mode & 0o777 == 0o640
     assert 'msgstr "El First one"' in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o640
     assert slow("a.po", "--in-place").returncode == 0

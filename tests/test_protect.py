@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtrans import protect, syntaxes
+from batchtrans.parts import is_copy
 from batchtrans.placeholders import compare_strictly
 from batchtrans.syntaxes import prose
 from batchtrans.types import MASK_BASE
@@ -174,6 +175,20 @@ def test_names_of_things_are_code(text: str) -> None:
 )
 def test_words_are_not_code(text: str) -> None:
     assert not protect.is_code_like(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "copied"),
+    [
+        ("<b>Password:</b>", False),
+        ("<i>Hello</i>", False),
+        ("<b>max_size</b>", True),
+        ("<br/>", True),
+        ("/usr/bin", True),
+    ],
+)
+def test_tags_do_not_make_a_code_of_a_word(text: str, copied: bool) -> None:
+    assert is_copy(text, frozenset()) is copied
 
 
 def test_text_without_letters_outside_placeholders_has_no_words() -> None:

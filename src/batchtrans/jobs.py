@@ -78,8 +78,10 @@ def _named(inputs: Sequence[str], target_lang: str, registry: Registry) -> Itera
             for file in sorted(path.rglob("*")):
                 if _is_candidate(file, path, target_lang, registry):
                     yield file, file.relative_to(path)
-        elif path.exists():
+        elif path.is_file():
             yield path, Path(path.name)
+        elif path.exists():
+            raise UsageError(f"{text} is no file that can be read twice", "Give it as standard input: batchtrans run -")
         elif any(character in text for character in "*?["):
             matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
             matches = [match for match in matches if match.is_file() and not _is_ours(match, target_lang)]

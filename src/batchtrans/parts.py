@@ -107,6 +107,7 @@ class Part(NamedTuple):
         return self.lead + segmentation.rewrap(self.wrapped, answer) + self.trail
 
 
+_NO_MASKS = dict.fromkeys(range(MASK_BASE, MASK_BASE + protect.MOST_MASKS))
 _Right = Callable[[dict[str, str]], bool]
 
 
@@ -163,8 +164,12 @@ def _cells(text: str) -> list[str]:
 
 
 def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) -> bool:
-    """Whether a text is its own translation: no words outside placeholders, or one word of code."""
-    return not protect.has_words(text, _masked_spans(text, flags, staying)) or protect.is_code_like(text.strip())
+    """Whether a text is its own translation: no words outside placeholders, or one word of code, maybe with tags."""
+    spans = _masked_spans(text, flags, staying)
+    if not protect.has_words(text, spans):
+        return True
+    inside = protect.mask(text, [span for span in spans if span.kind == "tag"])
+    return protect.is_code_like(inside.text.translate(_NO_MASKS).strip())
 
 
 def _masked_spans(text: str, flags: frozenset[str], staying: Staying | None) -> list[protect.Span]:

@@ -567,7 +567,7 @@ def _back_up(source: Path) -> None:
             return
         number += 1
         backup = source.with_name(f"{source.name}~{number}")
-    with AtomicFile(backup) as copy, source.open("rb") as file:
+    with AtomicFile(backup, like=source) as copy, source.open("rb") as file:
         shutil.copyfileobj(file, copy.file)
         copy.commit()
 

@@ -178,12 +178,12 @@ class AtomicFile:
     """A file written beside its destination and put in place by :meth:`commit`, whole or not at all.
 
     Used as a context manager: leaving it without a commit removes the temporary file. The destination keeps its
-    permission bits where it exists; a new file gets those that the umask allows.
+    permission bits where it exists; a new file gets those of the one that it is ``like``, or what the umask allows.
     """
 
-    def __init__(self, destination: Path) -> None:
+    def __init__(self, destination: Path, like: Path | None = None) -> None:
         destination = destination.resolve()  # behind a symbolic link it is the file that is replaced, not the link
-        self.destination = destination
+        self.destination, self._like = destination, like
         descriptor, name = tempfile.mkstemp(prefix=f".{destination.name}.", suffix=".tmp", dir=destination.parent)
         self.path = Path(name)
         self.file: IO[bytes] = os.fdopen(descriptor, "wb")
@@ -203,7 +203,7 @@ class AtomicFile:
         """Replace the destination by this file."""
         self.close()
         try:
-            mode = self.destination.stat().st_mode & 0o7777
+            mode = (self._like or self.destination).stat().st_mode & 0o7777
         except FileNotFoundError:
             mask = os.umask(0)
             os.umask(mask)
