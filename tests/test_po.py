@@ -360,6 +360,7 @@ def test_the_note_is_bounded(catalogue: Make) -> None:
         ('#, not-fuzzy\nmsgid "a"\nmsgstr "b"\n', State.DONE),
         ('msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"\nmsgstr[1] ""\n', State.NEW),
         ('msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"\nmsgstr[1] "y"\n', State.DONE),
+        ('msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"\n', State.NEW),
         ('#, fuzzy\n#~ msgid "o"\n#~ msgstr "p"\nmsgid "a"\nmsgstr "b"\n', State.DONE),
     ],
 )

@@ -200,12 +200,12 @@ class PoDocument(Document):
             else:
                 if piece.before:
                     yield piece.before
-                yield _segment(piece, seen)
+                yield _segment(piece, seen, len(self.plural_samples))
 
     def states(self) -> Iterator[State]:
         for entry in self._entries():
             if not entry.is_header():
-                yield _state(entry.target, entry.flags)
+                yield _state(entry.source, entry.target, entry.flags, len(self.plural_samples))
 
     def render(self, segment: Segment, target: tuple[str, ...], state: State) -> bytes:
         if state is _SKIP or (state is segment.state and _same(segment.target, target)):
@@ -288,7 +288,7 @@ class PoDocument(Document):
         return [Edit(start, start, self._charset.encode(text), "header: added")]
 
 
-def _segment(entry: Entry, seen: _Seen) -> Segment:
+def _segment(entry: Entry, seen: _Seen, forms: int) -> Segment:
     _, raw, slots, offset, line, domain, context, source, target, note, flags = entry
     key = f"{domain}\0{source[0]}" if context is None else f"{domain}\0{context}\4{source[0]}"
     digest = blake2b(key.encode(), digest_size=8).digest()
@@ -301,7 +301,7 @@ def _segment(entry: Entry, seen: _Seen) -> Segment:
             target,
             new_location((line, offset, offset + len(raw), domain, None, "")),
             slots,
-            _state(target, flags),
+            _state(source, target, flags, forms),
             context or "",
             note,
             frozenset(flags) - {"fuzzy"} if flags else _NO_FLAGS,
@@ -310,8 +310,11 @@ def _segment(entry: Entry, seen: _Seen) -> Segment:
     )
 
 
-def _state(target: tuple[str, ...], flags: tuple[str, ...]) -> State:
-    return _NEW if "" in target else _FUZZY if "fuzzy" in flags else _DONE
+def _state(source: tuple[str, ...], target: tuple[str, ...], flags: tuple[str, ...], forms: int) -> State:
+    """The state of an entry; a plural one that lacks some of its ``forms`` is as good as empty there."""
+    if "" in target or (len(source) > 1 and len(target) < forms):
+        return _NEW
+    return _FUZZY if "fuzzy" in flags else _DONE
 
 
 class _Seen:
