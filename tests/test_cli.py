@@ -131,6 +131,14 @@ def test_a_template_becomes_a_catalogue(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "messages.es.po").exists()
 
 
+def test_a_catalogue_that_is_translated_already_is_left_and_what_to_try_is_said(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.po").write_text('msgid "Open"\nmsgstr "Abrir"\n')
+    done = cli("run", "a.po", *PSEUDO)
+    assert done.returncode == 0 and b"not selected: 1" in done.stderr and b"--redo all" in done.stderr
+    assert 'msgstr "Abrir"' in (tmp_path / "a.es.po").read_text()
+    assert b"--redo all" not in cli("run", "a.po", *PSEUDO, "--redo", "all", "--fresh").stderr
+
+
 def test_no_backend_and_no_model_is_said_with_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one thing\n")
     code = (

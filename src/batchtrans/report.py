@@ -75,6 +75,8 @@ def summary(outcome: Outcome) -> str:
         line += f", left untranslated: {counts['failed']}" if counts["failed"] else ""
         waited = "" if outcome.idle is None else f", the backend waited for work: {outcome.idle:.1f} s"
         lines.append(f"{line}; {outcome.seconds:.1f} s{waited}")
+        if counts["skipped"] == counts["segments"] > 0:
+            lines.append("  what is empty or translated is left as it is: --redo all translates it again")
     lines += [f"  line {line}: left untranslated: {why}" for line, why in outcome.problems]
     if counts["failed"] > len(outcome.problems):
         lines.append(f"  and {counts['failed'] - len(outcome.problems)} more; the log has all of them")

@@ -264,7 +264,8 @@ def missing(error: ImportError, extra: str = "torch") -> BackendError:
     """What to say of a package that is not installed, and of the ``extra`` of this distribution that brings it."""
     return BackendError(
         f"this needs the package {error.name or error}, which is not installed",
-        f"pip install 'batchtrans-llama[{extra}]' brings it.",
+        f"pip install 'batchtrans-llama[{extra}]' brings it; in a clone, pip install -e "
+        f"'plugins/batchtrans-llama[{extra}]'.",
     )
 
 
