@@ -53,6 +53,13 @@ def test_a_wrapped_sentence_is_one_part() -> None:
     ]
 
 
+def test_two_blanks_behind_a_sentence_are_no_column() -> None:
+    text = "We speak of freedom, not\nprice.  The licenses make sure that you\nhave the freedom to copy.\n"
+    assert split(text) == [text]
+    columns = "the name of it.   first\nsecond and so on and on\n"
+    assert split(columns) == columns.splitlines(keepends=True)
+
+
 def test_lists_columns_and_ended_sentences_do_not_wrap() -> None:
     for text in (
         "open\nclose\n",

@@ -27,6 +27,8 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)+|[^\r\n]+")
 _BREAK = re.compile(r"[^\S\r\n]*(?:\r\n|\n|\r)\s*")
 _CUT = re.compile(r"[;:,)]?\s+")
 _ENDED = re.compile(r"[.!?:;…][\"'»”)]*$")
+#: Blanks between columns; two behind the end of a sentence are a habit of typists.
+_COLUMNS = re.compile(r"""(?<![.!?:"')\]]) {2}""")
 _ONE_END = re.compile(r"(?<![\r\n])(?:\r\n|\n|\r)$")
 
 
@@ -62,8 +64,8 @@ def _wraps(line: str, following: str) -> bool:
         and len(body.split()) >= WRAPPED_WORDS
         and not _ENDED.search(body)
         and rest[:1].islower()
-        and "  " not in body
-        and "  " not in rest
+        and not _COLUMNS.search(body)
+        and not _COLUMNS.search(rest)
         and _indent(line) == _indent(following)
     )
 
