@@ -127,12 +127,12 @@ def test_a_resumed_run_gives_the_keys_that_it_would_have_given_without_the_inter
     window = labels(*menus[0], *["Open a file"] * 12, *menus[1])
     window[2] = window[2]._replace(target=("_Editar",), state=State.DONE)
 
-    def translated(memory: Memory, resumed: bool) -> Iterator[list[Decision]]:
+    def translated(memory: Memory) -> Iterator[list[Decision]]:
         backend = Scripted(lambda request: {**WORDS, "Save": "Guardar", "Open a file": "Abrir"}[request.source])
         backend.batch_size = 2
-        return Translator(Catalogue(), backend, memory, resumed=resumed).decide(window)
+        return Translator(Catalogue(), backend, memory).decide(window)
 
-    written = list(translated(Memory(), resumed=False))  # what the log gets at a time
+    written = list(translated(Memory()))  # what the log gets at a time
     assert len(written) > 2
     for count in range(len(written)):
         memory = Memory()
@@ -140,7 +140,7 @@ def test_a_resumed_run_gives_the_keys_that_it_would_have_given_without_the_inter
             memory.settle(decision.segment.id)
             if decision.written:
                 memory.add("", decision.segment.source, Known(decision.target, "duplicate"))
-        rest = {decision.segment.id: decision.target for found in translated(memory, True) for decision in found}
+        rest = {decision.segment.id: decision.target for found in translated(memory) for decision in found}
         assert rest == {one.segment.id: one.target for one in chain.from_iterable(written[count:])}, count
 
 

@@ -107,7 +107,6 @@ class Part(NamedTuple):
         return self.lead + segmentation.rewrap(self.wrapped, answer) + self.trail
 
 
-_NO_MASKS = dict.fromkeys(range(MASK_BASE, MASK_BASE + protect.MOST_MASKS))
 _Right = Callable[[dict[str, str]], bool]
 
 
@@ -168,8 +167,10 @@ def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) ->
     spans = _masked_spans(text, flags, staying)
     if not protect.has_words(text, spans):
         return True
-    inside = protect.mask(text, [span for span in spans if span.kind == "tag"])
-    return protect.is_code_like(inside.text.translate(_NO_MASKS).strip())
+    for span in reversed(spans):
+        if span.kind == "tag":
+            text = text[: span.start] + text[span.end :]
+    return protect.is_code_like(text.strip())
 
 
 def _masked_spans(text: str, flags: frozenset[str], staying: Staying | None) -> list[protect.Span]:

@@ -325,14 +325,7 @@ def run_job(
         changed = False
         if not journal.complete:
             translator = Translator(
-                document,
-                backend,
-                memory,
-                redo=settings.redo,
-                marking=marking,
-                glossary=glossary,
-                checks=checks,
-                resumed=journal.resumed,
+                document, backend, memory, redo=settings.redo, marking=marking, glossary=glossary, checks=checks
             )
             changed = _translate(document, translator, journal, memory, outcome, progress)
             outcome.idle = translator.idle if translator.works_ahead else None

@@ -75,22 +75,16 @@ class Planner:
             backend = self._backend if contents.selected else None
             translator = Translator(document, backend, memory, redo=settings.redo, glossary=glossary, checks=checks)
             times = window_times(translator)
-            works = [
-                self._work(window, translator, memory, asked, plan.counts)
-                for window in windows(document.pieces(), times)
-            ]
+            works = [self._work(window, translator, asked, plan.counts) for window in windows(document.pieces(), times)]
             plan.work = pricing.together(works)
             plan.windows = sum(work.texts > 0 for work in works)
         self.preparing = self.preparing.plus(clock.read())
         return plan
 
-    def _work(
-        self, window: Sequence[Segment], translator: Translator, memory: Memory, asked: Memory, counts: Counter[str]
-    ) -> Work:
+    def _work(self, window: Sequence[Segment], translator: Translator, asked: Memory, counts: Counter[str]) -> Work:
         """What a backend would be asked for a window, which is counted; ``asked`` holds what others were asked for."""
-        left = [segment for segment in window if not memory.settled(segment.id)]
-        decided, unknown = translator.sort_out(left)
-        counts.update(segments=len(window), done=len(window) - len(left))
+        decided, unknown = translator.sort_out(window)
+        counts.update(segments=len(window), done=len(window) - len(decided) - len(unknown))
         counts.update(f"from {one.group[0]['origin']}" if one.written else "skipped" for one in decided)
         new = []
         for segment in unknown:

@@ -87,7 +87,7 @@ class Translator:
     """Decides the segments of one document, window by window.
 
     ``backend`` may be ``None`` where nothing may be asked (replay): what is not known then stays as it is. Without one
-    there is no ``ladder``. A run that is ``resumed`` leaves out what the memory says is settled, but looks at it.
+    there is no ``ladder``. What the memory says is settled, by a run that is resumed, is left out, but looked at.
     ``idle`` is how many seconds a backend in the background had nothing to do between windows.
     """
 
@@ -101,10 +101,9 @@ class Translator:
         marking: Marking | None = None,
         glossary: Glossary | None = None,
         checks: Sequence[judges.Check] = (),
-        resumed: bool = False,
     ) -> None:
         self._document = document
-        self._resumed = resumed
+        self._resumed = memory.settled_count() > 0
         self._labels: set[Key] = set()  # of the windows before; only in a resumed run
         self._backend = backend
         self._scheduler = Scheduler(backend) if backend else None

@@ -23,8 +23,6 @@ from .stop import line_heads, trim
 #: Segments decoded together where nobody says otherwise, by the type of the device.
 BATCH = {"cpu": 32, "cuda": 128}
 _DIGITS = 4  #: of a log-probability; beyond them float32 already depends on the shape of the batch
-
-
 #: The ids of prompts, and how many tokens the answer to each may take.
 Prompts: TypeAlias = tuple[list[list[int]], list[int]]
 
