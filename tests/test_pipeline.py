@@ -230,6 +230,7 @@ def test_fresh_sets_the_old_log_aside_and_translates_again(
     (tmp_path / "a.es.txt").write_text("edited\n")
     done = slow("a.txt", "--fresh")
     assert done.returncode == 0 and b"the old log is now a.es.txt.align.jsonl.1" in done.stderr
+    assert (tmp_path / "a.es.txt~").read_text() == "edited\n" and b"it is kept as a.es.txt~" in done.stderr
     assert (tmp_path / "a.es.txt.align.jsonl.1").read_bytes() == old
     assert traced(tmp_path / "trace") == ["one thing", "one thing"]
     assert (tmp_path / "a.es.txt").read_text() == "El one thing\n"

@@ -172,14 +172,20 @@ def refuse_foreign_outputs(jobs: Sequence[Job]) -> None:
 
     :raises OutputConflict: naming what to do instead.
     """
+    for job in foreign_outputs(jobs):
+        raise OutputConflict(
+            f"{job.output} exists and is not what batchtrans wrote there (edited since, or from elsewhere)",
+            "Write elsewhere with -o, continue the file itself with --in-place, or replace it with --overwrite.",
+        )
+
+
+def foreign_outputs(jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs with an output that is not as a run of its log left it."""
     for job in jobs:
         if job.in_place or not job.output.exists():
             continue
         if sha256_file(job.output) not in read_history(job.log).output_hashes():
-            raise OutputConflict(
-                f"{job.output} exists and is not what batchtrans wrote there (edited since, or from elsewhere)",
-                "Write elsewhere with -o, continue the file itself with --in-place, or replace it with --overwrite.",
-            )
+            yield job
 
 
 def set_aside(log: Path) -> Path | None:

@@ -548,21 +548,22 @@ def _write(
             journal.log.append({"type": "end", **end, **waited})
             journal.log.sync()
         if job.in_place:
-            _back_up(job.source)
+            back_up(job.source)
         output.commit()
 
 
-def _back_up(source: Path) -> None:
+def back_up(source: Path) -> Path:
     """Copy a file that is about to be replaced to ``NAME~``, or ``NAME~1`` and so on: no backup replaces another."""
     backup, number = source.with_name(source.name + "~"), 0
     while backup.exists():
         if sha256_file(backup) == sha256_file(source):
-            return
+            return backup
         number += 1
         backup = source.with_name(f"{source.name}~{number}")
     with AtomicFile(backup, like=source) as copy, source.open("rb") as file:
         shutil.copyfileobj(file, copy.file)
         copy.commit()
+    return backup
 
 
 def last_run(log: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from . import jobs as planning
 from .costs import Clock, Seconds
 from .errors import BackendError, BatchtransError, PluginError, UsageError
 from .glossary import Glossary, load_glossary
-from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, last_run, replay_job, run_job, survey
+from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, back_up, last_run, replay_job, run_job, survey
 from .planner import Planner, report
 from .plugins import Registry, registry, resolve
 from .report import Progress, exit_code, summary
@@ -64,7 +64,10 @@ def run_command(given: Mapping[str, Any]) -> int:
         clock = Clock()
         surveyed, refused = _survey(jobs, formats, per_format)
         reading = clock.read()
-        if not (given["fresh"] or given["overwrite"]):
+        replaced: list[Job] = []
+        if given["fresh"] or given["overwrite"]:
+            replaced += planning.foreign_outputs(list(surveyed))
+        else:
             planning.refuse_foreign_outputs(list(surveyed))
         lazy = LazyBackend(
             lambda: create_backend(chosen, found, backend_options), settings.source_lang, settings.target_lang
@@ -73,6 +76,8 @@ def run_command(given: Mapping[str, Any]) -> int:
         if given["dry_run"]:
             failures = _dry_run(surveyed, Planner(lazy, formats, per_format, given["fresh"]), found, glossary, reading)
             return exit_code([], refused + failures)
+        for job in replaced:
+            click.echo(f"{job.output} was edited, or is not ours: it is kept as {back_up(job.output)}", err=True)
         if given["fresh"]:
             if any(contents.selected for contents in surveyed.values()):
                 lazy.preview()  # a model that is not there must not cost the old log
