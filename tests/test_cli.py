@@ -70,15 +70,66 @@ def test_what_cannot_be_done_is_refused_before_any_work(
     assert done.stdout == b""
 
 
-def test_a_refused_file_does_not_stop_the_others(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bad", "code", "says"),
+    [
+        ("a.txt", 1, "a.txt, byte 4: byte 0xff is not utf-8\n  Name the file's encoding, for example -O encoding"),
+        ("c.po", 1, "c.po:1"),
+        ("french.po", 2, "french.po: its translations are in 'fr'"),
+        ("none.txt", 2, "there is no file none.txt"),
+        ("n" * 300, 2, "File name too long"),
+        ("*.nothing", 2, "nothing matches *.nothing"),
+        ("fifo.txt", 2, "fifo.txt is no file that can be read twice\n  Give it as standard input"),
+        ("a.xyz", 2, "a.xyz: no format reads .xyz\n  Known endings"),
+    ],
+)
+def test_a_refused_input_does_not_stop_the_others(cli: Cli, tmp_path: Path, bad: str, code: int, says: str) -> None:
     (tmp_path / "a.txt").write_bytes(b"one \xff thing\n")
+    (tmp_path / "a.xyz").write_text("one thing\n")
     (tmp_path / "b.txt").write_text("other thing\n")
     (tmp_path / "c.po").write_text('msgid "no end\n')
-    done = cli("run", "a.txt", "b.txt", "c.po", *PSEUDO)
+    (tmp_path / "french.po").write_text('msgid ""\nmsgstr "Language: fr\\n"\n\nmsgid "one"\nmsgstr "un"\n')
+    os.mkfifo(tmp_path / "fifo.txt")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    alone = cli("run", bad, *PSEUDO)
+    assert alone.returncode == code and says in alone.stderr.decode() and b"reasons above" not in alone.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    done = cli("run", bad, "b.txt", *PSEUDO)
     assert done.returncode == 1
-    assert b"a.txt, byte 4" in done.stderr and b"encoding=cp1252" in done.stderr and b"c.po:1" in done.stderr
+    assert says in done.stderr.decode() and done.stderr.endswith(f"for the reasons above: {bad}\n".encode())
+    made = {path.name for path in tmp_path.iterdir()} - set(before)
+    assert made == {"b.es.txt", "b.es.txt.align.jsonl"}
+
+
+def test_what_concerns_all_inputs_stops_them_though_one_is_refused_by_itself(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "sub/a.txt", "b.txt"):
+        (tmp_path / name).write_text("one thing\n")
+    for arguments in (
+        ["a.txt", "sub/a.txt", "none.txt", "-o", "out/"],
+        ["b.txt", "none.txt", "-O", "colour=red"],
+        ["b.txt", "none.txt", "--log", "log"],
+        ["none.txt", "nothing.txt"],
+    ):
+        done = cli("run", *arguments, *PSEUDO)
+        assert done.returncode == 2, done.stderr
+        assert not list(tmp_path.rglob("*.es.txt"))
+    assert b"no file none.txt" in done.stderr and b"no file nothing.txt" in done.stderr
+
+
+def test_an_unreadable_file_does_not_stop_the_others(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    for name in ("a.txt", "b.txt", "closed/c.txt"):
+        (tmp_path / name).write_text("one thing\n")
+    (tmp_path / "a.txt").chmod(0)
+    (tmp_path / "closed").chmod(0)
+    if os.access(tmp_path / "a.txt", os.R_OK):
+        pytest.skip("nothing is unreadable to the superuser")
+    done = cli("run", "a.txt", "closed/c.txt", "b.txt", *PSEUDO)
+    (tmp_path / "closed").chmod(0o700)
+    assert done.returncode == 1
+    assert b"a.txt: Permission denied" in done.stderr and b"closed/c.txt: Permission denied" in done.stderr
     assert (tmp_path / "b.es.txt").exists()
-    assert not (tmp_path / "a.es.txt").exists() and not (tmp_path / "c.es.po").exists()
 
 
 def test_directories_and_globs_are_searched_but_not_for_outputs(cli: Cli, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from .textio import sha256_file
 
 LOG_SUFFIX = ".align.jsonl"
 
+#: Inputs that cannot be a job, by the names that the user gave them, and why.
+Unusable = list[tuple[str, UsageError]]
+
 
 def plan(
     inputs: Sequence[str],
@@ -28,28 +31,34 @@ def plan(
     output: str | None = None,
     log: Path | None = None,
     in_place: bool = False,
-) -> list[Job]:
-    """The jobs for files, directories and globs, in the order given.
+) -> tuple[list[Job], Unusable]:
+    """The jobs for files, directories and globs, in the order given, and the inputs that cannot be one: not there, not
+    to be read twice, or of no known format.
 
-    :raises UsageError: for an input that is not there, a file of no known format, or two inputs with one output.
+    :raises UsageError: for what concerns all of them, as two inputs with one output.
     """
-    found = list(_expand(inputs, target_lang, registry))
-    if not found:
+    found, unusable = _expand(inputs, target_lang, registry)
+    if not found and not unusable:
         raise UsageError("no input files", f"Name a file, or a directory with {_known_endings(registry)} files.")
-    if log is not None and len(found) > 1:
+    several = len(found) + len(unusable) > 1
+    if log is not None and several:
         raise UsageError("--log names one log, but there are several inputs", "Leave it out: each output gets its own.")
     if in_place and output is not None:
         raise UsageError("--in-place and -o exclude each other")
     jobs = []
     for source, relative in found:
-        name = format_name or _format_of(source, registry)
-        destination = source if in_place else _destination(source, relative, output, target_lang, len(found) > 1)
+        try:
+            name = format_name or _format_of(source, registry)
+        except UsageError as error:
+            unusable.append((str(source), error))
+            continue
+        destination = source if in_place else _destination(source, relative, output, target_lang, several)
         journal = log or destination.with_name(destination.name + LOG_SUFFIX)
         jobs.append(Job(str(source), source, destination, journal, name, in_place))
     if not in_place:
         jobs = _without_own_outputs(jobs)
     _refuse_collisions(jobs)
-    return jobs
+    return jobs, unusable
 
 
 def _without_own_outputs(jobs: list[Job]) -> list[Job]:
@@ -62,34 +71,40 @@ def _without_own_outputs(jobs: list[Job]) -> list[Job]:
     ]
 
 
-def _expand(inputs: Sequence[str], target_lang: str, registry: Registry) -> Iterator[tuple[Path, Path]]:
-    """Each input file with its path below the directory it was found in; a file named twice comes once."""
-    seen: set[Path] = set()
-    for file, relative in _named(inputs, target_lang, registry):
-        if file.resolve() not in seen:
-            yield file, relative
-        seen.add(file.resolve())
-
-
-def _named(inputs: Sequence[str], target_lang: str, registry: Registry) -> Iterator[tuple[Path, Path]]:
+def _expand(inputs: Sequence[str], target_lang: str, registry: Registry) -> tuple[list[tuple[Path, Path]], Unusable]:
+    """Each input file with its path below the directory it was found in, and the inputs that name none; a file named
+    twice comes once."""
+    found: dict[Path, tuple[Path, Path]] = {}
+    unusable: Unusable = []
     for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if _is_candidate(file, path, target_lang, registry):
-                    yield file, file.relative_to(path)
-        elif path.is_file():
-            yield path, Path(path.name)
-        elif path.exists():
-            raise UsageError(f"{text} is no file that can be read twice", "Give it as standard input: batchtrans run -")
-        elif any(character in text for character in "*?["):
-            matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
-            matches = [match for match in matches if match.is_file() and not _is_ours(match, target_lang)]
-            if not matches:
-                raise UsageError(f"nothing matches {text}")
-            yield from ((match, Path(match.name)) for match in matches)
-        else:
-            raise UsageError(f"there is no file {text}")
+        try:
+            for file, relative in _named(text, target_lang, registry):
+                found.setdefault(file.resolve(), (file, relative))
+        except UsageError as error:
+            unusable.append((text, error))
+        except OSError as error:  # in a directory that may not be entered, or too long to be a name
+            unusable.append((text, UsageError(f"{text}: {error.strerror or error}")))
+    return list(found.values()), unusable
+
+
+def _named(text: str, target_lang: str, registry: Registry) -> Iterator[tuple[Path, Path]]:
+    path = Path(text)
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if _is_candidate(file, path, target_lang, registry):
+                yield file, file.relative_to(path)
+    elif path.is_file():
+        yield path, Path(path.name)
+    elif path.exists():
+        raise UsageError(f"{text} is no file that can be read twice", "Give it as standard input: batchtrans run -")
+    elif any(character in text for character in "*?["):
+        matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
+        matches = [match for match in matches if match.is_file() and not _is_ours(match, target_lang)]
+        if not matches:
+            raise UsageError(f"nothing matches {text}")
+        yield from ((match, Path(match.name)) for match in matches)
+    else:
+        raise UsageError(f"there is no file {text}")
 
 
 def _is_candidate(path: Path, root: Path, target_lang: str, registry: Registry) -> bool:

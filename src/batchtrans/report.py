@@ -6,6 +6,8 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from .pipeline import Outcome
 
@@ -101,6 +103,24 @@ def _advice(reasons: Collection[str]) -> list[str]:
     return [f"  to try ({', '.join(codes)}): {text}" for text, codes in by_text.items()]
 
 
-def exit_code(outcomes: Sequence[Outcome], refused: int) -> int:
-    """0 if every selected segment of every document is written, else 1."""
-    return 1 if refused or any(outcome.counts["failed"] for outcome in outcomes) else 0
+class Refused:
+    """The inputs that are left out: each is told at once, with the reason. ``exit_code`` is what they ask for together
+    where there is no other to go on with."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.exit_code = 0
+
+    def add(self, name: str, why: str, code: int = 1) -> None:
+        click.echo(f"batchtrans: error: {why}", err=True)
+        self.names.append(name)
+        self.exit_code = max(self.exit_code, code)
+
+    def summary(self) -> str:
+        """Which inputs these were."""
+        return f"refused, for the reasons above: {', '.join(self.names)}"
+
+
+def exit_code(outcomes: Sequence[Outcome], refused: Refused | None = None) -> int:
+    """0 if no document was refused and every selected segment of them is written, else 1."""
+    return 1 if (refused and refused.names) or any(outcome.counts["failed"] for outcome in outcomes) else 0

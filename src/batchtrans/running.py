@@ -22,7 +22,7 @@ from .glossary import Glossary, load_glossary
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, back_up, last_run, replay_job, run_job, survey
 from .planner import Planner, report
 from .plugins import Registry, registry, resolve
-from .report import Progress, exit_code, summary
+from .report import Progress, Refused, exit_code, summary
 from .types import Backend, Declared, Format, OpenOptions
 
 #: Options with a flag of their own that belong to the backend, and to the format.
@@ -36,7 +36,12 @@ def run_command(given: Mapping[str, Any]) -> int:
     found = registry()
     _warn(found)
     with ExitStack() as stack:
-        jobs = _plan(given, found, stack)
+        refused = Refused()
+        jobs, unusable = _plan(given, found, stack)
+        for name, error in unusable:
+            refused.add(name, str(error), error.exit_code)
+        if not jobs:
+            return refused.exit_code
         chosen = backend_name(given["backend_name"], found)
         formats = {job.format: _format(job.format, found) for job in jobs}
         values, backend_options = _options(given, found, list(formats), chosen)
@@ -62,7 +67,9 @@ def run_command(given: Mapping[str, Any]) -> int:
                 raise UsageError(f"the output would replace the memory {path}", "Give another output with -o.")
         per_format = {name: _for_format(settings, found.formats[name]) for name in formats}
         clock = Clock()
-        surveyed, refused = _survey(jobs, formats, per_format)
+        surveyed = _survey(jobs, formats, per_format, refused)
+        if not surveyed:
+            return refused.exit_code
         reading = clock.read()
         replaced: list[Job] = []
         if given["fresh"] or given["overwrite"]:
@@ -74,21 +81,24 @@ def run_command(given: Mapping[str, Any]) -> int:
         )
         stack.callback(lazy.stop)
         if given["dry_run"]:
-            failures = _dry_run(surveyed, Planner(lazy, formats, per_format, given["fresh"]), found, glossary, reading)
-            return exit_code([], refused + failures)
+            planner = Planner(lazy, formats, per_format, given["fresh"])
+            _dry_run(surveyed, planner, found, glossary, reading, refused)
+            return exit_code([], refused)
         for job in replaced:
             click.echo(f"{job.output} was edited, or is not ours: it is kept as {back_up(job.output)}", err=True)
         if given["fresh"]:
             if any(contents.selected for contents in surveyed.values()):
                 lazy.preview()  # a model that is not there must not cost the old log
             _set_aside(surveyed)
-        outcomes, failures = _run_jobs(surveyed, formats, per_format, lazy, found, glossary)
+        outcomes = _run_jobs(surveyed, formats, per_format, lazy, found, glossary, refused)
         for note in lazy.notes:
             click.echo(note, err=True)
         for outcome in outcomes:
             if outcome.job.to_stdout:
                 _copy_to_stdout(outcome.job.output)
-        return exit_code(outcomes, refused + failures)
+        if outcomes and refused.names:  # the reasons are far above by now
+            click.echo(refused.summary(), err=True)
+        return exit_code(outcomes, refused)
 
 
 def _set_aside(jobs: Iterable[Job]) -> None:
@@ -102,8 +112,9 @@ def _warn(found: Registry) -> None:
         click.echo(f"batchtrans: warning: plugin {name} is skipped: {why}", err=True)
 
 
-def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> list[Job]:
-    """The jobs. Standard input is spooled to a file first, and standard output is one until it is whole."""
+def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> tuple[list[Job], planning.Unusable]:
+    """The jobs, and the inputs that cannot be one. Standard input is spooled to a file first, and standard output is
+    one until it is whole."""
     for option in ("source_lang", "target_lang"):
         if not _LANGUAGE.fullmatch(given[option]):
             raise UsageError(
@@ -138,8 +149,10 @@ def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> list[J
         inputs = [str(source)]
     target = str(spool / "stdout") if to_stdout else output
     journal = log or (spool / "log" if to_stdout else None)
-    jobs = planning.plan(inputs, given["target_lang"], found, format_name=format_name, output=target, log=journal)
-    return [replace(jobs[0], name="-" if from_stdin else jobs[0].name, to_stdout=to_stdout)]
+    jobs, unusable = planning.plan(
+        inputs, given["target_lang"], found, format_name=format_name, output=target, log=journal
+    )
+    return [replace(job, name="-" if from_stdin else job.name, to_stdout=to_stdout) for job in jobs], unusable
 
 
 def _copy_to_stdout(path: Path) -> None:
@@ -242,17 +255,21 @@ def _for_format(settings: Settings, declared: Declared) -> Settings:
 
 
 def _survey(
-    jobs: Sequence[Job], formats: Mapping[str, Format], settings: Mapping[str, Settings]
-) -> tuple[dict[Job, Survey], int]:
-    """The jobs whose files can be read, with what is in them, and how many cannot.
+    jobs: Sequence[Job], formats: Mapping[str, Format], settings: Mapping[str, Settings], refused: Refused
+) -> dict[Job, Survey]:
+    """The jobs whose files can be read, with what is in them.
 
-    A usage error stops everything before any work; a broken file is reported and stops only itself.
+    Options that no format takes were refused before; what a format has against them here is that they do not fit this
+    file (a table without the column, a catalogue in another language), which stops only itself, as a broken one does.
     """
     surveyed: dict[Job, Survey] = {}
     for job in jobs:
-        with _reported(job):
-            surveyed[job] = survey(job, formats[job.format], settings[job.format])
-    return surveyed, len(jobs) - len(surveyed)
+        with _reported(job, refused):
+            try:
+                surveyed[job] = survey(job, formats[job.format], settings[job.format])
+            except UsageError as error:
+                refused.add(job.name, str(error), error.exit_code)
+    return surveyed
 
 
 def _run_jobs(
@@ -262,12 +279,13 @@ def _run_jobs(
     lazy: LazyBackend,
     found: Registry,
     glossary: Glossary | None,
-) -> tuple[list[Outcome], int]:
+    refused: Refused,
+) -> list[Outcome]:
     checks = [resolve(declared) for declared in found.checks.values()]
     progress = Progress()
     outcomes: list[Outcome] = []
     for job, contents in surveyed.items():
-        with _reported(job):
+        with _reported(job, refused):
             job.output.parent.mkdir(parents=True, exist_ok=True)
             progress.begin(job.name, contents.segments)
             try:
@@ -278,38 +296,42 @@ def _run_jobs(
                 progress.end()
             outcomes.append(outcome)
             click.echo(summary(outcome), err=True)
-    return outcomes, len(surveyed) - len(outcomes)
+    return outcomes
 
 
 def _dry_run(
-    surveyed: Mapping[Job, Survey], planner: Planner, found: Registry, glossary: Glossary | None, reading: Seconds
-) -> int:
-    """Say what a run would do with these documents, which took so long to read; how many were refused."""
+    surveyed: Mapping[Job, Survey],
+    planner: Planner,
+    found: Registry,
+    glossary: Glossary | None,
+    reading: Seconds,
+    refused: Refused,
+) -> None:
+    """Say what a run would do with these documents, which took so long to read."""
     checks = [resolve(declared) for declared in found.checks.values()]
     startup = Seconds(process_time(), process_time())  # the processor was busy all the time
     plans = []
     for job, contents in surveyed.items():
-        with _reported(job):
+        with _reported(job, refused):
             plans.append(planner.plan(job, contents, checks, glossary))
     planner.settle(plans)
     click.echo(report(planner, plans, startup, reading), err=True)
-    return len(surveyed) - len(plans)
 
 
 @contextmanager
-def _reported(job: Job) -> Iterator[None]:
-    """Print what refuses one document and go on with the next; what concerns all of them passes through."""
+def _reported(job: Job, refused: Refused) -> Iterator[None]:
+    """Tell what refuses one document and go on with the next; what concerns all of them passes through."""
     try:
         yield
     except (BackendError, PluginError, UsageError):
         raise
     except BatchtransError as error:
-        click.echo(f"batchtrans: error: {error}", err=True)
+        refused.add(job.name, str(error))
     except OSError as error:
-        click.echo(f"batchtrans: error: {job.name}: {error.strerror or error}", err=True)
+        refused.add(job.name, f"{job.name}: {error.strerror or error}")
     except Exception as error:
-        click.echo(f"batchtrans: error: {job.name}: {type(error).__name__}: {error}", err=True)
-        click.echo("  This is a defect of batchtrans or a plugin; the document is left as it was.", err=True)
+        defect = "This is a defect of batchtrans or a plugin; the document is left as it was."
+        refused.add(job.name, f"{job.name}: {type(error).__name__}: {error}\n  {defect}")
 
 
 def replay_command(log: Path, output: Path | None, source: Path | None, overwrite: bool) -> int:
@@ -339,4 +361,4 @@ def replay_command(log: Path, output: Path | None, source: Path | None, overwrit
         planning.refuse_foreign_outputs([job])
     outcome = replay_job(job, _format(job.format, found), options)
     click.echo(summary(outcome), err=True)
-    return exit_code([outcome], 0)
+    return exit_code([outcome])
