@@ -252,6 +252,34 @@ def test_in_place_keeps_the_input_beside_itself(
     assert traced(tmp_path / "trace") == ["First one"]
 
 
+@pytest.mark.parametrize(("mode", "made"), [(0o600, 0o600), (0o444, 0o644), (0o660, 0o640), (0o777, 0o644)])
+def test_output_and_log_are_never_more_open_than_the_input(
+    slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path, mode: int, made: int
+) -> None:
+    path, output, log = (tmp_path / name for name in ("a.txt", "a.es.txt", "a.es.txt.align.jsonl"))
+
+    def modes() -> list[int]:
+        return [file.stat().st_mode & 0o777 for file in (output, log)]
+
+    before = os.umask(0o022)  # the commands have it too
+    try:
+        path.write_text("one thing\n")
+        path.chmod(mode)
+        assert slow("a.txt").returncode == 0
+        assert modes() == [made, made]
+        path.unlink()
+        path.write_text("other thing\n")
+        path.chmod(mode)
+        output.chmod(0o604)
+        log.chmod(0o606)
+        assert slow("a.txt").returncode == 0
+        assert modes() == [0o604, 0o606]
+        assert slow("a.txt", "--fresh").returncode == 0
+        assert modes() == [0o604, made]
+    finally:
+        os.umask(before)
+
+
 def test_replay_gives_the_output_again_without_a_model(
     slow: Callable[..., subprocess.CompletedProcess[bytes]], cli: Cli, tmp_path: Path
 ) -> None:

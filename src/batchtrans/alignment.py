@@ -308,17 +308,19 @@ class AlignmentLog:
     """An open log, appended to by one process at a time. What :meth:`share` gave to the system survives this process;
     nothing is known to be on the disk before :meth:`sync`.
 
-    ``history`` is what the log held when it was opened; what a killed run left after the last whole group is gone.
+    ``history`` is what the log held when it was opened; what a killed run left after the last whole group is gone. A
+    new one has the permission bits of ``mode`` that the umask allows.
 
     :raises UsageError: if another process has the log open, or ``path`` is no regular file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = 0o666) -> None:
         self.path = path
         created = not path.exists()
         if not created and not path.is_file():
             raise UsageError(f"{path} is not a file, so it cannot be a log")
-        self._file: IO[bytes] = path.open("w+b" if created else "r+b")
+        # A new one has its mode from the beginning: who opened it before a later change could go on reading.
+        self._file: IO[bytes] = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+b")
         _lock(self._file, path)
         self.history = read_history(path)
         self._file.truncate(self.history.length)

@@ -174,16 +174,34 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def permissions(path: Path) -> int:
+    """The permission bits of a file."""
+    return path.stat().st_mode & 0o7777
+
+
+def no_more_open_than(path: Path) -> int:
+    """The permission bits of a new file that tells what is in another one: nobody but the owner can read or write it
+    who could not do so with the other. The owner can, also where the other one is protected against writing, since a
+    log is gone on with."""
+    return _usual_mode() & (permissions(path) | 0o600)
+
+
+def _usual_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 class AtomicFile:
     """A file written beside its destination and put in place by :meth:`commit`, whole or not at all.
 
     Used as a context manager: leaving it without a commit removes the temporary file. The destination keeps its
-    permission bits where it exists; a new file gets those of the one that it is ``like``, or what the umask allows.
+    permission bits where it exists; a new file gets those of ``mode``, or what the umask allows.
     """
 
-    def __init__(self, destination: Path, like: Path | None = None) -> None:
+    def __init__(self, destination: Path, mode: int | None = None) -> None:
         destination = destination.resolve()  # behind a symbolic link it is the file that is replaced, not the link
-        self.destination, self._like = destination, like
+        self.destination, self._mode = destination, mode
         descriptor, name = tempfile.mkstemp(prefix=f".{destination.name}.", suffix=".tmp", dir=destination.parent)
         self.path = Path(name)
         self.file: IO[bytes] = os.fdopen(descriptor, "wb")
@@ -203,11 +221,9 @@ class AtomicFile:
         """Replace the destination by this file."""
         self.close()
         try:
-            mode = (self._like or self.destination).stat().st_mode & 0o7777
+            mode = permissions(self.destination)
         except FileNotFoundError:
-            mask = os.umask(0)
-            os.umask(mask)
-            mode = 0o666 & ~mask
+            mode = _usual_mode() if self._mode is None else self._mode
         os.chmod(self.path, mode)
         os.replace(self.path, self.destination)
         self._committed = True
