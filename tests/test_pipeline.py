@@ -31,6 +31,10 @@ SLOW = """
         background = bool(os.environ.get("SLOW_BACKGROUND"))
 
         def start(self, source_lang, target_lang):
+            if seconds := os.environ.get("SLOW_START"):
+                with open(os.environ["SLOW_TRACE"], "a") as trace:
+                    trace.write("loading\\n")
+                time.sleep(float(seconds))
             return {"backend": "slow"}
 
         def translate(self, requests):
@@ -138,28 +142,73 @@ def test_the_summary_and_the_log_say_how_long_a_background_backend_waited(
     assert (read_history(log).runs[-1].end or {})["idle"] >= 0
 
 
+Interrupt = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def interrupt(plugin: Install, tmp_path: Path) -> Interrupt:
+    """Run the slow backend until so many lines are in its trace, and send a signal then."""
+    plugins = plugin("slowly", SLOW)
+
+    def run(number: int, *arguments: str, traces: int = 8, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        trace = tmp_path / "trace"
+        environment = plugin_environment(plugins, SLOW_TRACE=str(trace), SLOW_SECONDS="0.2", **environment)
+        command = [sys.executable, "-m", "batchtrans", "run", *arguments, "--to", "es", "--backend", "slow"]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + 60
+        while len(traced(trace)) < traces and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, said = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(command, process.returncode, out, said)
+
+    return run
+
+
 @pytest.mark.parametrize("background", ["", "yes"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_leaves_a_log_and_no_output(
-    plugin: Install, tmp_path: Path, number: int, code: int, background: str
+    interrupt: Interrupt, tmp_path: Path, number: int, code: int, background: str
 ) -> None:
     (tmp_path / "a.txt").write_text("".join(f"line {count}\n" for count in range(40)))
-    environment = plugin_environment(
-        plugin("slowly", SLOW), SLOW_TRACE=str(tmp_path / "trace"), SLOW_SECONDS="0.2", SLOW_BACKGROUND=background
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batchtrans", "run", "a.txt", "--to", "es", "--backend", "slow"],
-        cwd=tmp_path, env=environment, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while len(traced(tmp_path / "trace")) < 8 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert b"Traceback" not in stderr
+    stopped = interrupt(number, "a.txt", SLOW_BACKGROUND=background)
+    assert stopped.returncode == code
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.es.txt.align.jsonl", "a.txt", "trace"]
-    assert records(tmp_path / "a.es.txt.align.jsonl")
+    last = stopped.stderr.decode().strip()
+    found = re.fullmatch(
+        r"batchtrans: (interrupted|terminated); (\d+) of 40 segments of a.txt are kept in a.es.txt.align.jsonl; "
+        r"the same command goes on from there",
+        last,
+    )
+    assert found and found[1] == ("interrupted" if code == 130 else "terminated"), last
+    assert 0 < int(found[2]) <= len(records(tmp_path / "a.es.txt.align.jsonl"))
+
+
+def test_interrupted_it_says_how_to_go_on_where_the_same_command_would_not(
+    interrupt: Interrupt, slow: Callable[..., subprocess.CompletedProcess[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"line {count}\n" for count in range(12)))
+    (tmp_path / "b.txt").write_text("".join(f"sentence {count}\n" for count in range(12)))
+    assert slow("b.txt").returncode == 0
+    stopped = interrupt(signal.SIGINT, "a.txt", "b.txt", "--fresh", traces=12 + 12 + 8)
+    assert b"12 segments of b.txt, document 2 of 2, are kept in b.es.txt.align.jsonl; " in stopped.stderr
+    assert b"the same command with --overwrite in the place of --fresh goes on" in stopped.stderr
+    kept = len(records(tmp_path / "b.es.txt.align.jsonl"))
+    assert slow("a.txt", "b.txt", "--overwrite").returncode == 0
+    assert len(traced(tmp_path / "trace")) - (12 + 12 + 8) <= 12 - kept
+    stopped = interrupt(signal.SIGINT, "a.txt", "-o", "-", traces=len(traced(tmp_path / "trace")) + 8)
+    assert stopped.stdout == b"" and b"nothing is kept, since - has no log; --log FILE" in stopped.stderr
+
+
+def test_interrupted_while_the_model_is_loaded_it_says_that_nothing_was_translated(
+    interrupt: Interrupt, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    stopped = interrupt(signal.SIGTERM, "a.txt", traces=1, SLOW_START="20")
+    assert stopped.returncode == 143 and traced(tmp_path / "trace") == ["loading"]
+    assert stopped.stderr == b"batchtrans: terminated; nothing new was translated; the same command goes on\n"
 
 
 def test_a_second_run_has_nothing_to_do_and_a_lost_output_comes_back(

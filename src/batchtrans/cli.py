@@ -12,11 +12,7 @@ from typing import Any
 import click
 
 from . import __version__
-from .errors import BatchtransError
-
-
-class _Terminated(BaseException):
-    """SIGTERM, raised so that files and logs are closed on the way out."""
+from .errors import BatchtransError, Stopped, Terminated
 
 
 class _Group(click.Group):
@@ -54,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code of ``batchtrans.errors``, 130 if interrupted, 143 if terminated."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
     try:
@@ -65,10 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("batchtrans: interrupted; run and train go on where they stopped, by the same command", err=True)
+        click.echo("batchtrans: interrupted", err=True)
         code = 130
-    except _Terminated:
+    except Terminated:
+        click.echo("batchtrans: terminated", err=True)
         code = 143
+    except Stopped as end:
+        click.echo(f"batchtrans: {end}", err=True)
+        code = end.exit_code
     except BatchtransError as error:
         _complain(error)
         code = error.exit_code

@@ -11,6 +11,7 @@
     ├── PluginError            exit 3   a plugin cannot be loaded or breaks its contract
     ├── BackendError           exit 3   no usable backend or model
     │   └── Overload                    a batch does not fit in memory; the scheduler halves it
+    ├── Stopped                exit 130 by Ctrl-C, 143 by SIGTERM, with what is kept
     └── CannotRender                    one target does not fit its slot; the segment stays as it was
 
 A message says what is wrong, where, and what to try. Only the command line turns it into text and exit code.
@@ -81,5 +82,18 @@ class Overload(BackendError):
     pass
 
 
+class Stopped(BatchtransError):
+    """A run that was interrupted or terminated, and says how to go on."""
+
+    def __init__(self, what: str, exit_code: int) -> None:
+        super().__init__(what)
+        self.exit_code = exit_code
+
+
 class CannotRender(BatchtransError):
     pass
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised so that files and logs are closed on the way out; like ``KeyboardInterrupt``, which is SIGINT, it
+    is none of the errors that stop one document or plugin alone."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from .pipeline import Outcome
+    from .pipeline import Job, Outcome
 
 
 class Progress:
@@ -33,6 +33,44 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class RunProgress(Progress):
+    """The bar of a run, which knows what is kept wherever the run stops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._job: Job | None = None
+        self._number = self._documents = self._decided = self._segments = 0
+
+    def open(self, job: Job, segments: int, number: int, documents: int) -> None:
+        """Begin a document, the one with this ``number`` from 1 of so many."""
+        self._job, self._number, self._documents = job, number, documents
+        self._decided, self._segments = 0, segments
+        self.begin(job.name, segments)
+
+    def advance(self, count: int) -> None:
+        self._decided += count
+        super().advance(count)
+
+    def kept(self, fresh: bool) -> str:
+        """What a run that stops here leaves behind, and how to go on from there."""
+        job = self._job
+        if job is None or (self._number == 1 and not self._decided):
+            return "nothing new was translated; the same command goes on"
+        if not _keeps_log(job):
+            return "nothing is kept, since - has no log; --log FILE gives it one"
+        place = f", document {self._number} of {self._documents}," if self._documents > 1 else ""
+        command = "the same command"
+        if fresh:  # which would set this log aside too; and an earlier output is none of this log's
+            command += " with --overwrite in the place of --fresh"
+        what = f"{self._decided:,} of {self._segments:,} segments of {job.name}{place} are kept in {job.log}"
+        return f"{what}; {command} goes on from there"
+
+
+def _keeps_log(job: Job) -> bool:
+    """Whether a run leaves a log behind: that of a bare - goes with its spool."""
+    return job.log.parent != job.output.parent or not job.to_stdout
 
 
 _COUNTS = {
@@ -89,7 +127,7 @@ def summary(outcome: Outcome) -> str:
         lines.append(f"  without a term of the glossary: {outcome.off_glossary}, on line {where}{more}")
     lines += [f"  changed beside the translations: {edit}" for edit in outcome.edits]
     lines += [f"  {note}" for note in outcome.notes]
-    if job.log.parent != job.output.parent or not job.to_stdout:  # the log of a bare - goes with its spool
+    if _keeps_log(job):
         lines.append(f"  log: {job.log}")
     return "\n".join(lines)
 

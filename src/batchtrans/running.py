@@ -17,12 +17,12 @@ import click
 
 from . import jobs as planning
 from .costs import Clock, Seconds
-from .errors import BackendError, BatchtransError, PluginError, UsageError
+from .errors import BackendError, BatchtransError, PluginError, Stopped, Terminated, UsageError
 from .glossary import Glossary, load_glossary
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, back_up, last_run, replay_job, run_job, survey
 from .planner import Planner, report
 from .plugins import Registry, registry, resolve
-from .report import Progress, Refused, exit_code, summary
+from .report import Refused, RunProgress, exit_code, summary
 from .types import Backend, Declared, Format, OpenOptions
 
 #: Options with a flag of their own that belong to the backend, and to the format.
@@ -35,8 +35,8 @@ def run_command(given: Mapping[str, Any]) -> int:
     """``batchtrans run`` with its parsed options; the exit code."""
     found = registry()
     _warn(found)
-    with ExitStack() as stack:
-        refused = Refused()
+    progress, refused = RunProgress(), Refused()
+    with _told_what_is_kept(progress, given["fresh"]), ExitStack() as stack:
         jobs, unusable = _plan(given, found, stack)
         for name, error in unusable:
             refused.add(name, str(error), error.exit_code)
@@ -90,7 +90,7 @@ def run_command(given: Mapping[str, Any]) -> int:
             if any(contents.selected for contents in surveyed.values()):
                 lazy.preview()  # a model that is not there must not cost the old log
             _set_aside(surveyed)
-        outcomes = _run_jobs(surveyed, formats, per_format, lazy, found, glossary, refused)
+        outcomes = _run_jobs(surveyed, formats, per_format, lazy, found, glossary, progress, refused)
         for note in lazy.notes:
             click.echo(note, err=True)
         for outcome in outcomes:
@@ -279,15 +279,15 @@ def _run_jobs(
     lazy: LazyBackend,
     found: Registry,
     glossary: Glossary | None,
+    progress: RunProgress,
     refused: Refused,
 ) -> list[Outcome]:
     checks = [resolve(declared) for declared in found.checks.values()]
-    progress = Progress()
     outcomes: list[Outcome] = []
-    for job, contents in surveyed.items():
+    for number, (job, contents) in enumerate(surveyed.items(), 1):
         with _reported(job, refused):
             job.output.parent.mkdir(parents=True, exist_ok=True)
-            progress.begin(job.name, contents.segments)
+            progress.open(job, contents.segments, number, len(surveyed))
             try:
                 opener = formats[job.format]
                 asked = settings[job.format]
@@ -316,6 +316,18 @@ def _dry_run(
             plans.append(planner.plan(job, contents, checks, glossary))
     planner.settle(plans)
     click.echo(report(planner, plans, startup, reading), err=True)
+
+
+@contextmanager
+def _told_what_is_kept(progress: RunProgress, fresh: bool) -> Iterator[None]:
+    """Ctrl-C and SIGTERM as an error that says it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(err=True)  # behind the terminal's ^C
+        raise Stopped(f"interrupted; {progress.kept(fresh)}", 130) from None
+    except Terminated:
+        raise Stopped(f"terminated; {progress.kept(fresh)}", 143) from None
 
 
 @contextmanager
