@@ -365,12 +365,22 @@ def test_a_gated_model_names_licence_page_login_and_the_embedded_alternative(
         ({"model": "nobody/nothing"}, "the model nobody/nothing is not on the hub"),
         ({"model": "some/model", "revision": "v9"}, "the model some/model has no revision 'v9'"),
         ({"model": "some/model", "local-only": "yes"}, "the model some/model is not on this machine"),
+        ({"adapter": "nobody/nothing"}, "the adapter nobody/nothing is not on the hub"),
     ],
 )
 def test_what_the_hub_does_not_have_is_said(hub: str, tmp_path: Path, options: dict[str, str], words: str) -> None:
     said = start(options, "en-es", HF_ENDPOINT=hub, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="0")
     assert words in said
     assert "needs no download" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("model", "A model is named by its directory"), ("adapter", "An adapter is named by its")]
+)
+def test_a_name_without_an_owner_is_a_directory_that_is_not_there(site: Path, option: str, words: str) -> None:
+    said = start({option: "my-adaptre"}, "en-es", site, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")
+    assert said.startswith("BackendError 3 there is no directory my-adaptre")
+    assert words in said and f"Without --{option} the embedded model is used" in said and "hub does not" not in said
 
 
 def test_a_hub_that_cannot_be_reached_is_said(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from .manifest import check_manifest
 from .options import Flags, Settings
 from .prompt import PROMPT, language_name
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BASE = "base"  # the directory of the base where an adapter stands beside it
+_ADAPTER = "--adapter"
 _EMBEDDED = "batchtrans/"  # how the adapters of embedded models name their base; not on the hub
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 
@@ -80,7 +81,7 @@ def locate(settings: Settings, source_lang: str, target_lang: str) -> Located:
 def _given_adapter(settings: Settings) -> Adapter | None:
     if settings.adapter in ("", "none"):
         return None
-    directory, _ = _directory(settings.adapter, replace(settings, revision=None), None)
+    directory, _ = _directory(settings.adapter, replace(settings, revision=None), None, _ADAPTER)
     return read_adapter(directory)
 
 
@@ -212,19 +213,25 @@ def _names_base(adapter: Adapter, source_lang: str, target_lang: str, flags: Fla
     return adapter.base_fingerprint != fingerprint(root / _BASE)
 
 
-def _directory(name: str, settings: Settings, revision: str | None) -> tuple[Path, str | None]:
-    """The directory of a model or adapter, fetched from the hub if its name is not a path, and the hub's commit."""
+def _directory(
+    name: str, settings: Settings, revision: str | None, option: str | None = None
+) -> tuple[Path, str | None]:
+    """The directory of a model or adapter, fetched from the hub if its name is not a path, and the hub's commit.
+    ``option`` is what names it, if not the one for models."""
+    option = option or settings.flags.model
     path = Path(name).expanduser()
     if path.is_dir():
         if revision is not None:
             raise UsageError(f"the option revision is for models on the hub, and {name} is a directory")
         return path, None
     if not _HUB_ID.fullmatch(name):
-        raise BackendError(f"there is no directory {name}", "A model is named by its directory or by its hub id.")
-    return _fetch(name, revision, settings.local_only, settings.flags)
+        what = "An adapter" if option == _ADAPTER else "A model"
+        hint = f"{what} is named by its directory or by its hub id, OWNER/NAME. {_without(option)}"
+        raise BackendError(f"there is no directory {name}", hint)
+    return _fetch(name, revision, settings.local_only, option)
 
 
-def _fetch(name: str, revision: str | None, local_only: bool, flags: Flags) -> tuple[Path, str]:
+def _fetch(name: str, revision: str | None, local_only: bool, option: str) -> tuple[Path, str]:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub import errors as hub
     from huggingface_hub.utils import disable_progress_bars
@@ -234,19 +241,19 @@ def _fetch(name: str, revision: str | None, local_only: bool, flags: Flags) -> t
     try:
         directory = snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=local_only)
     except hub.GatedRepoError:
-        raise _unavailable(name, "is gated: its licence must be accepted first", flags, login=True) from None
+        raise _unavailable(name, "is gated: its licence must be accepted first", option, login=True) from None
     except hub.RevisionNotFoundError:
-        raise _unavailable(name, f"has no revision {revision!r}", flags) from None
+        raise _unavailable(name, f"has no revision {revision!r}", option) from None
     except hub.RepositoryNotFoundError:
-        raise _unavailable(name, "is not on the hub, or not open to everyone", flags, login=True) from None
+        raise _unavailable(name, "is not on the hub, or not open to everyone", option, login=True) from None
     except hub.LocalEntryNotFoundError as error:
         if local_only or constants.HF_HUB_OFFLINE:
             why = "is not on this machine, and the hub must not be asked (local-only, HF_HUB_OFFLINE)"
         else:
             why = f"is not on this machine, and the hub does not answer ({_first_line(error.__cause__ or error)})"
-        raise _unavailable(name, why, flags) from None
+        raise _unavailable(name, why, option) from None
     except (hub.HFValidationError, OSError) as error:
-        raise _unavailable(name, f"cannot be fetched ({_first_line(error)})", flags) from None
+        raise _unavailable(name, f"cannot be fetched ({_first_line(error)})", option) from None
     return Path(directory), Path(directory).name
 
 
@@ -254,13 +261,15 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def _unavailable(name: str, why: str, flags: Flags, login: bool = False) -> BackendError:
-    pairs = " ".join(sorted(plugins.registry().models))
-    alternative = (
-        f"Without {flags.model} the embedded model is used ({pairs}), which needs no download."
-        if pairs
-        else "The package batchtrans-en-es holds a model that needs no download."
-    )
+def _unavailable(name: str, why: str, option: str, login: bool = False) -> BackendError:
+    what = "adapter" if option == _ADAPTER else "model"
     page = f"https://huggingface.co/{name}"
     step = f"Read and accept the licence at {page}, then log in: hf auth login. " if login else f"Its page: {page} "
-    return BackendError(f"the model {name} {why}", step + alternative)
+    return BackendError(f"the {what} {name} {why}", step + _without(option))
+
+
+def _without(option: str) -> str:
+    """What there is that nobody has to name."""
+    if pairs := " ".join(sorted(plugins.registry().models)):
+        return f"Without {option} the embedded model is used ({pairs}), which needs no download."
+    return "The package batchtrans-en-es holds a model that needs no download."
