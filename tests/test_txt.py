@@ -51,7 +51,7 @@ def test_laws_hold_on_any_text(text: str, unit: str, encoding: str) -> None:
         if encoding == "utf-16":
             text = text.lstrip("\0")  # a mark and a NUL in UTF-16 are the mark of UTF-32
         path = written(Path(directory), text.encode(encoding))
-        explicit = encoding in ("utf-16-le", "gb18030")
+        explicit = encoding in ("utf-16-le", "gb18030") or (encoding == "utf-8" and "\0" in text)  # it may look wide
         document = opened(path, unit=unit, **({"encoding": encoding} if explicit else {}))
         found = segments(document)
         before = [segment.source[0] for segment in found]
@@ -142,6 +142,17 @@ def test_a_byte_order_mark_decides_and_stays() -> None:
 def test_an_encoding_that_does_not_fit_is_a_usage_error(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(UsageError):
         opened(written(tmp_path, b"text\n"), encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["No", "Grüße aus Köln, and more words\n" * 200])
+def test_a_wide_encoding_without_a_mark_is_refused_until_it_is_named(tmp_path: Path, text: str, encoding: str) -> None:
+    path = written(tmp_path, text.encode(encoding))
+    with pytest.raises(FormatError, match=f"a.txt: the zero bytes (.|\n)*-O encoding={encoding}, or -O encoding=utf-8"):
+        opened(path)
+    assert segments(opened(path, encoding=encoding))[0].source == (text.split("\n")[0],)
+    path.write_text("a NUL \0 or two\0\0 are text\n")
+    assert len(segments(opened(path))) == 1
 
 
 def test_the_encoding_option_goes_before_bytes_that_look_like_a_mark(tmp_path: Path) -> None:
