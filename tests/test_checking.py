@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -357,6 +358,17 @@ def test_the_sarif_report_has_the_shape_of_the_standard(cli: Cli, faulty: Path) 
         assert rules[result["ruleIndex"]]["defaultConfiguration"]["level"] == result["level"]
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "a.po"}, "region": {"startLine": 15}}
+
+
+def test_a_report_that_cannot_be_written_is_named_and_a_device_is_never_replaced(cli: Cli, faulty: Path) -> None:
+    done = cli("check", "a.po", "--severity", "error", "-o", "nowhere/report")
+    assert done.returncode == 1
+    assert b"error: nowhere/report cannot be made in the directory nowhere: No such file" in done.stderr
+    pipe = faulty.with_name("pipe")
+    os.mkfifo(pipe)
+    done = cli("check", "a.po", "--severity", "error", "-o", "pipe")
+    assert done.returncode == 1 and b"error: pipe is not a file that could be replaced" in done.stderr
+    assert pipe.is_fifo()
 
 
 def test_a_finding_keeps_its_fingerprint_when_lines_move(faulty: Path) -> None:

@@ -40,10 +40,13 @@ PSEUDO = ("--to", "es", "--backend", "pseudo")
         (["run", "a.txt", *PSEUDO, "-o", "a.txt"], 2, "--in-place"),
         (["run", "a.txt", "b.txt", *PSEUDO, "--log", "x"], 2, "--log"),
         (["run", "a.txt", "b.txt", *PSEUDO, "-o", "a.xyz"], 2, "several inputs"),
+        (["run", "a.txt", "b.txt", *PSEUDO, "-o", "one.txt"], 2, "if it is to be called so: -o one.txt/"),
+        (["run", ".", *PSEUDO, "-o", "-"], 2, "-o - is for one document, and . names 4"),
         (["run", "a.txt", "sub/a.txt", *PSEUDO, "-o", "out/"], 2, "would both be written"),
         (["run", "a.txt", "--to", "../x", "--backend", "pseudo"], 2, "not a language code"),
         (["run", "a.txt", "--to", "", "--backend", "pseudo"], 2, "not a language code"),
         (["run", "a.txt", *PSEUDO, "-o", "nowhere/a.txt"], 2, "no directory nowhere"),
+        (["run", "a.txt", *PSEUDO, "--log", "nowhere/log"], 1, "nowhere/log cannot be made in the directory nowhere"),
         (["run", "a.txt", *PSEUDO, "--memory", "none.csv"], 2, "no memory file"),
         (["run", "a.txt", "-", *PSEUDO], 2, "one document"),
         (["run", "-", *PSEUDO, "--in-place"], 2, "--in-place"),
@@ -130,6 +133,37 @@ def test_an_unreadable_file_does_not_stop_the_others(cli: Cli, tmp_path: Path) -
     assert done.returncode == 1
     assert b"a.txt: Permission denied" in done.stderr and b"closed/c.txt: Permission denied" in done.stderr
     assert (tmp_path / "b.es.txt").exists()
+
+
+def test_a_directory_in_which_nothing_can_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    for name in ("a.txt", "closed/b.txt"):
+        (tmp_path / name).write_text("one thing\n")
+    closed.chmod(0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("nothing is unwritable to the superuser")
+    done = cli("run", "a.txt", "closed/b.txt", *PSEUDO)
+    assert done.returncode == 1 and (tmp_path / "a.es.txt").exists()
+    assert b"cannot be made in the directory closed: Permission denied\n  Make it writable" in done.stderr
+    for log in ((), ("--log", "log")):  # the one is what cannot be made first, then the other
+        done = cli("run", "a.txt", *PSEUDO, "-o", "closed/new/", *log)
+        assert done.returncode == 1
+        assert b"error: closed/new/a.es.txt cannot be made in the directory closed/new: Perm" in done.stderr
+        done = cli("run", "a.txt", *PSEUDO, "-o", "closed/c.txt", *log)
+        assert done.returncode == 1
+        assert b"error: closed/c.txt" in done.stderr and b" cannot be made in the directory closed: Perm" in done.stderr
+
+
+def test_what_standard_output_does_not_take_is_not_said_to_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    command = [sys.executable, "-m", "batchtrans", "run", "a.txt", *PSEUDO, "-o", "-"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"batchtrans: error: standard output cannot be written: No space left on device\n  Name a file with -o.\n"
+    )
 
 
 def test_directories_and_globs_are_searched_but_not_for_outputs(cli: Cli, tmp_path: Path) -> None:

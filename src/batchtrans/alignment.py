@@ -18,7 +18,7 @@ import orjson
 
 from .background import Syncer
 from .errors import BatchtransError, UsageError
-from .textio import sync_directory
+from .textio import sync_directory, unwritable
 from .types import Segment
 
 #: What a line of the log has: of a record the fields that differ from their default.
@@ -312,6 +312,7 @@ class AlignmentLog:
     new one has the permission bits of ``mode`` that the umask allows.
 
     :raises UsageError: if another process has the log open, or ``path`` is no regular file.
+    :raises BatchtransError: if it cannot be read and written.
     """
 
     def __init__(self, path: Path, mode: int = 0o666) -> None:
@@ -320,7 +321,11 @@ class AlignmentLog:
         if not created and not path.is_file():
             raise UsageError(f"{path} is not a file, so it cannot be a log")
         # A new one has its mode from the beginning: who opened it before a later change could go on reading.
-        self._file: IO[bytes] = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+b")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        self._file: IO[bytes] = os.fdopen(descriptor, "r+b")
         _lock(self._file, path)
         self.history = read_history(path)
         self._file.truncate(self.history.length)

@@ -19,6 +19,7 @@ from pathlib import Path
 from time import monotonic, process_time
 from typing import Any, NamedTuple
 
+from .errors import BatchtransError
 from .protect import masks_in
 from .textio import AtomicFile
 from .types import Meter, Usage
@@ -239,7 +240,7 @@ def keep(meter: Meter, costs: Costs) -> None:
         with AtomicFile(place) as file:
             file.file.write(costs.to_json().encode())
             file.commit()
-    except OSError:
+    except (OSError, BatchtransError):
         pass
 
 

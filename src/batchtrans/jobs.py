@@ -43,6 +43,11 @@ def plan(
     several = len(found) + len(unusable) > 1
     if log is not None and several:
         raise UsageError("--log names one log, but there are several inputs", "Leave it out: each output gets its own.")
+    if several and output is not None and _looks_like_a_file(output, registry):
+        raise UsageError(
+            f"-o {output} looks like a file, but there are several inputs",
+            f"Name a directory; if it is to be called so: -o {output}/",
+        )
     if in_place and output is not None:
         raise UsageError("--in-place and -o exclude each other")
     jobs = []
@@ -140,12 +145,22 @@ def default_name(name: str, target_lang: str) -> str:
     return f"{stem}.{target_lang}{'.po' if ending.lower() == '.pot' else ending}"
 
 
+def _looks_like_a_file(output: str, registry: Registry) -> bool:
+    """Whether a name that is not taken yet was hardly meant for a directory."""
+    path = Path(output)
+    return not (path.exists() or _ends_as_directory(output)) and registry.format_for(path.suffix) is not None
+
+
+def _ends_as_directory(output: str) -> bool:
+    return output.endswith(("/", os.sep))
+
+
 def _destination(source: Path, relative: Path, output: str | None, target_lang: str, several: bool) -> Path:
     name = default_name(source.name, target_lang)
     if output is None:
         return source.with_name(name)
     path = Path(output)
-    if path.is_dir() or several or output.endswith(("/", os.sep)):
+    if path.is_dir() or several or _ends_as_directory(output):
         if path.exists() and not path.is_dir():
             raise UsageError(f"-o {output} is a file, but there are several inputs", "Name a directory.")
         return path / relative.with_name(name)

@@ -23,6 +23,7 @@ from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, back_up, last
 from .planner import Planner, report
 from .plugins import Registry, registry, resolve
 from .report import Refused, RunProgress, exit_code, summary
+from .textio import unwritable
 from .types import Backend, Declared, Format, OpenOptions
 
 #: Options with a flag of their own that belong to the backend, and to the format.
@@ -96,6 +97,7 @@ def run_command(given: Mapping[str, Any]) -> int:
         for outcome in outcomes:
             if outcome.job.to_stdout:
                 _copy_to_stdout(outcome.job.output)
+                click.echo(summary(outcome), err=True)
         if outcomes and refused.names:  # the reasons are far above by now
             click.echo(refused.summary(), err=True)
         return exit_code(outcomes, refused)
@@ -148,17 +150,26 @@ def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> tuple[
             shutil.copyfileobj(sys.stdin.buffer, file)
         inputs = [str(source)]
     target = str(spool / "stdout") if to_stdout else output
-    journal = log or (spool / "log" if to_stdout else None)
-    jobs, unusable = planning.plan(
-        inputs, given["target_lang"], found, format_name=format_name, output=target, log=journal
-    )
+    jobs, unusable = planning.plan(inputs, given["target_lang"], found, format_name=format_name, output=target, log=log)
+    if len(jobs) + len(unusable) > 1:
+        raise UsageError(
+            f"-o - is for one document, and {inputs[0]} names {len(jobs) + len(unusable)}",
+            "Name a directory with -o, or one of the documents.",
+        )
     return [replace(job, name="-" if from_stdin else job.name, to_stdout=to_stdout) for job in jobs], unusable
 
 
 def _copy_to_stdout(path: Path) -> None:
     with path.open("rb") as file:
-        shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+        try:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise BatchtransError(
+                f"standard output cannot be written: {error.strerror or error}", "Name a file with -o."
+            ) from None
 
 
 def backend_name(name: str | None, found: Registry) -> str:
@@ -286,7 +297,7 @@ def _run_jobs(
     outcomes: list[Outcome] = []
     for number, (job, contents) in enumerate(surveyed.items(), 1):
         with _reported(job, refused):
-            job.output.parent.mkdir(parents=True, exist_ok=True)
+            _make_directory(job.output)
             progress.open(job, contents.segments, number, len(surveyed))
             try:
                 opener = formats[job.format]
@@ -295,8 +306,16 @@ def _run_jobs(
             finally:
                 progress.end()
             outcomes.append(outcome)
-            click.echo(summary(outcome), err=True)
+            if not job.to_stdout:  # there it is written later, if it can be
+                click.echo(summary(outcome), err=True)
     return outcomes
+
+
+def _make_directory(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(output, error) from None
 
 
 def _dry_run(

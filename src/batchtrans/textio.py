@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from .errors import FormatError, UsageError
+from .errors import BatchtransError, FormatError, UsageError
 
 _CHUNK = 1 << 18
 _BOMS = (  # UTF-32 before UTF-16: the little-endian marks share their first two bytes
@@ -192,17 +192,33 @@ def _usual_mode() -> int:
     return 0o666 & ~mask
 
 
+def unwritable(path: Path, error: OSError) -> BatchtransError:
+    """What to say of a file that cannot be opened for writing: where it is not there yet, it is its directory that does
+    not allow it."""
+    what = "cannot be written" if os.path.exists(path) else f"cannot be made in the directory {path.parent}"
+    return BatchtransError(f"{path} {what}: {error.strerror or error}", "Make it writable, or write elsewhere with -o.")
+
+
 class AtomicFile:
     """A file written beside its destination and put in place by :meth:`commit`, whole or not at all.
 
     Used as a context manager: leaving it without a commit removes the temporary file. The destination keeps its
     permission bits where it exists; a new file gets those of ``mode``, or what the umask allows.
+
+    :raises BatchtransError: for a destination that is no file, as a directory or a device, and where no file can be
+        written beside it.
     """
 
     def __init__(self, destination: Path, mode: int | None = None) -> None:
-        destination = destination.resolve()  # behind a symbolic link it is the file that is replaced, not the link
-        self.destination, self._mode = destination, mode
-        descriptor, name = tempfile.mkstemp(prefix=f".{destination.name}.", suffix=".tmp", dir=destination.parent)
+        if os.path.exists(destination) and not os.path.isfile(destination):
+            raise BatchtransError(f"{destination} is not a file that could be replaced", "Name another one.")
+        self.destination = destination.resolve()  # behind a symbolic link the file is replaced, not the link
+        self._mode = mode
+        prefix, directory = f".{self.destination.name}.", self.destination.parent
+        try:
+            descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=directory)
+        except OSError as error:  # which would name the temporary file
+            raise unwritable(destination, error) from None
         self.path = Path(name)
         self.file: IO[bytes] = os.fdopen(descriptor, "wb")
         self._committed = False
