@@ -134,9 +134,13 @@ def test_glossaries_are_read(name: str, text: str, terms: list[Term], tmp_path: 
     [
         ("a.doc", b"x", UsageError, "is no glossary"),
         ("a.csv", b"", UsageError, "there is no term"),
+        ("a.csv", b"en,fr\nfile,fichier\n", UsageError, "a.csv has no column for es: .*'en', 'fr'\n  Name the columns"),
+        ("a.tsv", b"\nfr_FR\tES\nfichier\tarchivo\n", UsageError, "a.tsv has no column for en: "),
+        ("a.csv", b"source,fr\nfile,fichier\n", UsageError, "no column for es"),
         ("a.csv", b"source,target\n,x\n", FormatError, "a.csv:2: a translation without a term"),
         ("a.csv", b'source,target\n"a" b,x\n', FormatError, "a.csv:2: not a table"),
-        ("a.txt", b"caf\xe9\n", FormatError, "byte 3"),
+        ("a.txt", b"caf\xe9\n", FormatError, "byte 3: .*\n  Convert the glossary to UTF-8"),
+        ("a.csv", b"source,target\ncoffee,caf\xe9\n", FormatError, "byte 24: .*\n  Convert the glossary to UTF-8"),
         ("a.tbx", b"<martif><text>", FormatError, "not well-formed"),
         ("a.tbx", b"<tmx/>", FormatError, "its root is <tmx>"),
         ("a.tbx", TBX_2019.replace('"es"', '"fr"').encode(), UsageError, "no term from en to es"),
@@ -151,6 +155,12 @@ def test_a_glossary_that_cannot_be_used_says_why(
         load_glossary([path], "en", "es")
     with pytest.raises(UsageError, match="there is no glossary"):
         load_glossary([tmp_path / "none.csv"], "en", "es")
+
+
+def test_where_nobody_says_the_language_the_first_two_columns_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("en,es\nfile,archivo\n")
+    assert Term(("file",), ("archivo",)) in load_glossary([path], "en", "und").terms
 
 
 # In a run

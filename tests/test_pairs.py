@@ -311,6 +311,7 @@ def test_an_empty_file_is_refused_unless_it_may_be_empty(tmp_path: Path, ending:
         ("m.docx", "x", UsageError, r"\.po, \.pot, \.tmx, \.xlf, \.xliff, \.csv, \.tsv, \.jsonl"),
         ("m.csv", "Some text\nmore\n", UsageError, "one column .'Some text'"),
         ("m.csv", "source,target\nOpen,\n", UsageError, "no translations in .*\n.*1 untranslated"),
+        ("m.csv", "en-GB,fr\nOpen,Ouvrir\n", UsageError, "m.csv has no column for es: its first line is 'en-GB', 'fr'"),
         ("m.csv", 'source,target\nOpen,"Abrir\n', FormatError, "m.csv:2: a quoted cell .*\n.*Close it"),
         ("m.csv", b"source,target\nOpen,Abr\xed\n", FormatError, "byte 22: byte 0xed is not utf-8\n.*UTF-8"),
         ("m.csv", b"source,target\n" + b"a,b\n" * 9000 + b"\xff,x\n", FormatError, "byte 36014: byte 0xff"),

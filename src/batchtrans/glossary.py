@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .errors import FormatError, UsageError
 from .languages import base_language
-from .pairs import find_columns, xml_elements
+from .pairs import find_columns, refuse_other_languages, xml_elements
 from .textio import read_lines, sniff_bom
 from .types import Problem
 
@@ -180,7 +180,12 @@ def load_glossary(paths: Iterable[Path], source_lang: str, target_lang: str) -> 
         reader = _READERS.get(path.suffix.lower())
         if reader is None:
             raise UsageError(f"{path} is no glossary that batchtrans reads", f"It reads {', '.join(ENDINGS)}.")
-        found = list(reader(path, source_lang, target_lang))
+        try:
+            found = list(reader(path, source_lang, target_lang))
+        except FormatError as error:
+            if error.offset is not None:  # the option that names the encoding of inputs is none for glossaries
+                error.hint = "Convert the glossary to UTF-8."
+            raise
         if not found:
             raise UsageError(f"there is no term from {source_lang} to {target_lang} in {path}")
         terms += found
@@ -217,6 +222,7 @@ def _from_table(path: Path, source_lang: str, target_lang: str) -> Iterator[Term
                 columns = (named.source, named.target) if named else (0, 1)
                 if named:
                     continue
+                refuse_other_languages(path, row, source_lang, target_lang)
             cells = [row[column] if column < len(row) else "" for column in columns]
             sources, targets = (_forms(cell) for cell in cells)
             if not sources:

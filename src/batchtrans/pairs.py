@@ -398,6 +398,26 @@ def find_columns(
     return None
 
 
+def refuse_other_languages(path: Path, header: Sequence[str], source_lang: str, target_lang: str) -> None:
+    """Refuse a table whose first line names languages, but not both of these: read without names, its first two columns
+    would pass for them.
+
+    :raises UsageError: if one of the first two cells names a wanted column, and the other another language.
+    """
+    cells = [base_language(cell.strip()) for cell in header[:2]]
+    names = {"source": source_lang, base_language(source_lang): source_lang}
+    names |= {"target": target_lang, base_language(target_lang): target_lang}
+    found = {names[cell] for cell in cells if cell in names}
+    others = [cell for cell in cells if cell not in names and re.fullmatch("[a-z]{2}", cell)]
+    if found and others and "und" not in names:  # BCP 47's code for a language that nobody has said
+        missing = {source_lang, target_lang} - found
+        raise UsageError(
+            f"{path} has no column for {', '.join(missing)}: its first line is {', '.join(map(_shortened, header))}",
+            "Name the columns source and target, or after the languages. If that line holds texts, put one with source "
+            "and target above it.",
+        )
+
+
 def _from_table(job: _Job) -> Iterator[Unit]:
     from .formats.csv_dialect import TableFile, find_dialect
     from .formats.csv_scan import NoClosingQuote, Record, Scanner
@@ -454,6 +474,7 @@ def _table_columns(job: _Job, header: list[str]) -> tuple[Columns, bool]:
             "Name them with --column and --into, or the languages with --from and --to.",
         )
     if job.columns is None:
+        refuse_other_languages(job.path, header, job.source_lang, job.target_lang)
         return Columns(0, 1), False
     numbers = [int(name) - 1 if name.isdecimal() else -1 for name in job.columns]
     if not all(0 <= number < len(header) for number in numbers):
