@@ -194,13 +194,14 @@ def test_standard_input_goes_to_standard_output_alone(cli: Cli, tmp_path: Path) 
     done = cli("run", "-", *PSEUDO, stdin=b"one thing\n")
     assert done.returncode == 0
     assert done.stdout.decode().startswith("óñë") and done.stdout.endswith(b"\n")
+    assert done.stderr.startswith(b"- is read as txt; if it is not that, say what it is: --format po|csv")
     assert not list(tmp_path.iterdir())
     done = cli("run", "-", *PSEUDO, "--log", "log", stdin=b"one thing\n")
     assert done.returncode == 0 and [path.name for path in tmp_path.iterdir()] == ["log"]
     done = cli("run", "-", *PSEUDO, "-o", "out.txt", stdin=b"one thing\n")
     assert done.stdout == b"" and (tmp_path / "out.txt").exists()
     done = cli("run", "-", *PSEUDO, "--format", "po", stdin=b'msgid "one"\nmsgstr ""\n')
-    assert b"msgstr" in done.stdout
+    assert b"msgstr" in done.stdout and b"is read as" not in done.stderr
 
 
 def test_a_file_can_go_to_standard_output(cli: Cli, tmp_path: Path) -> None:

@@ -144,7 +144,10 @@ def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> tuple[
         raise UsageError("--in-place needs a file, not -")
     spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batchtrans-")))
     if from_stdin:
-        format_name = format_name or "txt"
+        if format_name is None:
+            format_name = "txt"
+            others = "|".join(name for name in found.formats if name != format_name)
+            click.echo(f"- is read as txt; if it is not that, say what it is: --format {others}", err=True)
         source = spool / "stdin"
         with source.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
