@@ -531,6 +531,25 @@ def test_a_file_that_is_no_log_is_never_taken_for_one(cli: Cli, tmp_path: Path) 
         assert not (tmp_path / "out.txt").exists()
 
 
+def test_a_log_of_another_document_is_not_gone_on_with(cli: Cli, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"the text {name[0]}\n")
+    log = tmp_path / "a.es.txt.align.jsonl"
+    command = ("run", "b.txt", "--to", "es", "--backend", "pseudo")
+    assert cli("run", "a.txt", "--to", "es", "--backend", "pseudo").returncode == 0
+    before = log.read_bytes()
+    for more in ((), ("--dry-run",), ("-o", "-")):
+        done = cli(*command, "--log", log.name, *more)
+        assert done.returncode == 2 and b"a.es.txt.align.jsonl is the log of a.txt\n  Leave --log" in done.stderr
+    assert log.read_bytes() == before and not (tmp_path / "b.es.txt").exists()
+    assert cli(*command, "--memory", log.name, "--log", "log").returncode == 0
+    assert cli("run", "./b.txt", *command[2:], "--log", "log").returncode == 0  # the same document, otherwise written
+    (tmp_path / "b.txt").rename(tmp_path / "c.txt")
+    assert cli("run", "c.txt", *command[2:], "--log", "log").returncode == 0
+    assert cli("run", "a.txt", *command[2:], "--log", "log", "--fresh").returncode == 0
+    assert (tmp_path / "log.1").exists()
+
+
 def test_a_log_an_output_and_a_memory_must_be_different_files(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one thing\n")
     (tmp_path / "m.csv").write_text("source,target\none thing,una cosa\n")

@@ -197,6 +197,23 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             )
 
 
+def refuse_log_of_another(job: Job) -> None:
+    """Refuse to go on with a log that was last written for another document which is still there: ``replay`` and all
+    that reads the log's last run would take this one for it. A document that was renamed is the same one.
+
+    :raises UsageError: naming the other document.
+    """
+    runs = read_history(job.log).runs if job.log.is_file() else []
+    if not runs:
+        return
+    other = Path(runs[-1].header["input"]["path"])
+    if other.is_file() and not other.samefile(job.source):
+        raise UsageError(
+            f"{job.log} is the log of {other}",
+            f"Leave --log out or name another one; its translations are known with --memory {job.log}.",
+        )
+
+
 def refuse_foreign_outputs(jobs: Sequence[Job]) -> None:
     """Refuse to overwrite an output that is not as a run of its log left it: edited since, or never ours.
 

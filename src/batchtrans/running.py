@@ -43,6 +43,8 @@ def run_command(given: Mapping[str, Any]) -> int:
             refused.add(name, str(error), error.exit_code)
         if not jobs:
             return refused.exit_code
+        if given["log"] and not given["fresh"]:
+            planning.refuse_log_of_another(jobs[0])
         chosen = backend_name(given["backend_name"], found)
         formats = {job.format: _format(job.format, found) for job in jobs}
         values, backend_options = _options(given, found, list(formats), chosen)
