@@ -360,6 +360,13 @@ def test_the_sarif_report_has_the_shape_of_the_standard(cli: Cli, faulty: Path) 
     assert place == {"artifactLocation": {"uri": "a.po"}, "region": {"startLine": 15}}
 
 
+def test_a_report_is_no_more_open_than_what_it_tells_of(cli: Cli, faulty: Path) -> None:
+    faulty.with_name("b.po").write_text(FAULTY)
+    faulty.chmod(0o600)
+    assert cli("check", "b.po", "a.po", "-o", "report").returncode == 1
+    assert faulty.with_name("report").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_report_that_cannot_be_written_is_named_and_a_device_is_never_replaced(cli: Cli, faulty: Path) -> None:
     done = cli("check", "a.po", "--severity", "error", "-o", "nowhere/report")
     assert done.returncode == 1

@@ -26,7 +26,7 @@ from .languages import foreign_judge
 from .pairs import declared_language, is_readable, read_units
 from .plugins import Registry, registry, resolve
 from .running import assignment
-from .textio import AtomicFile
+from .textio import AtomicFile, no_more_open_than
 from .types import Document, OpenOptions, Problem, Segment, State
 
 #: The language of what says none: its texts are judged by what holds in all of them.
@@ -84,7 +84,7 @@ def check_command(files: Sequence[Path], given: Mapping[str, Any]) -> int:
         else:
             findings.append(finding)
     if not direct:
-        _write(output, _rendered(shape, checker.checked, findings))
+        _write(output, _rendered(shape, checker.checked, findings), files)
     segments = sum(file.segments for file in checker.checked)
     click.echo(
         f"files: {len(files)}, segments: {segments}, errors: {total[ERROR]}, warnings: {total[WARNING]}", err=True
@@ -101,11 +101,11 @@ def _rendered(shape: str, checked: Sequence[Checked], findings: Sequence[Finding
     return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _write(output: Path | None, data: bytes) -> None:
+def _write(output: Path | None, data: bytes, files: Sequence[Path]) -> None:
     if output is None:
         sys.stdout.buffer.write(data)
         return
-    with AtomicFile(output) as file:
+    with AtomicFile(output, no_more_open_than(*files)) as file:
         file.file.write(data)
         file.commit()
 

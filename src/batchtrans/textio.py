@@ -179,11 +179,14 @@ def permissions(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
 
-def no_more_open_than(path: Path) -> int:
-    """The permission bits of a new file that tells what is in another one: nobody but the owner can read or write it
-    who could not do so with the other. The owner can, also where the other one is protected against writing, since a
-    log is gone on with."""
-    return _usual_mode() & (permissions(path) | 0o600)
+def no_more_open_than(*paths: Path) -> int:
+    """The permission bits of a new file that tells what is in others: nobody but the owner can read or write it who
+    could not do so with each of them. The owner can, also where one is protected against writing, since a log is gone
+    on with."""
+    mode = _usual_mode()
+    for path in paths:
+        mode &= permissions(path) | 0o600
+    return mode
 
 
 def _usual_mode() -> int:
