@@ -45,6 +45,8 @@ def hard(source: str, target: str, flags: frozenset[str] = frozenset(), **option
         ("Use --force or `x`", "Use `y` o --force", frozenset()),
         ("<b>x</b> <i>y</i>", "<i>y</i> <b>x</b>", frozenset()),
         ("<p>x", "x<p>", frozenset()),
+        ("/Help/About", "/Ayuda/Acerca de", frozenset()),
+        ("/_View/Show/_Toolbar", "/_Вид/Показать/_Панель", C),
     ],
 )
 def test_a_right_translation_has_no_hard_problem(source: str, target: str, flags: frozenset[str]) -> None:

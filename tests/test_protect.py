@@ -106,6 +106,52 @@ def test_what_counts_as_a_placeholder(text: str, flags: str, expected: list[str]
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/share/doc",
+        "/etc/fstab",
+        "/usr/share/Foo",
+        "/org/gnome/Dia/UML",
+        "/EFI/BOOT/BOOTX64.EFI",
+        "/Data/Photos/a.png",
+        "/Users/Shared",
+        "/Applications/Utilities",
+        "~/Documents/Mail",
+        "~/.config/x",
+        "./Build/Debug",
+        "../Build/Debug",
+        "C:\\x",
+        "C:\\Users\\Public",
+    ],
+)
+def test_a_path_of_files_is_a_placeholder_and_a_code(path: str) -> None:
+    for text in (path, f"See {path}.", f'"{path}" is not there'):
+        assert [text[span.start : span.end] for span in protect.find(text)] == [path]
+    assert protect.is_code_like(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Help/About",
+        "/_View/_Sort",
+        "/E_dit/Cu_t",
+        "/Buddies/New Instant _Message...",
+        "/Buddies/Show/Idle _Times",
+        "/Conversation/Add...",
+        "/_Buddies",
+        "/_Édition/Co_ller",
+        "/Файл/О_ткрыть",
+        "/ファイル/開く",
+    ],
+)
+def test_a_path_of_menus_is_text(path: str) -> None:
+    for text in (path, f"<PurpleMain>{path}", f'Use "{path}" for that'):
+        assert not [span for span in protect.find(text) if span.kind == "path"]
+    assert not protect.is_code_like(path) and not is_copy(path, frozenset())
+
+
+@pytest.mark.parametrize(
     ("text", "flag", "order", "expected"),
     [
         ("%s has %d%%", "c-format", [1, 0, 2], ["%1$s", "%2$d", "%%"]),

@@ -198,6 +198,7 @@ _TWO_WORDS = re.compile(r"[^\W\d_]+/[^\W\d_]+(?:[.:?!…]|\.\.\.)?")
 def is_code_like(text: str) -> bool:
     """Whether a whole text is one word that names a thing: ``SKU-1042``, ``max_size``, ``/usr/bin``, ``readLine``.
 
-    A slash alone does not make a code of two plain words (``and/or``, ``State/Province:``).
+    A slash alone does not make a code of two plain words (``and/or``, ``State/Province:``), nor of the path of a menu
+    (``/Help/About``, ``/_Buddies``).
     """
-    return bool(_CODE_LIKE.fullmatch(text)) and not _TWO_WORDS.fullmatch(text)
+    return bool(_CODE_LIKE.fullmatch(text)) and not _TWO_WORDS.fullmatch(text) and not prose.MENU_PATH.match(text)

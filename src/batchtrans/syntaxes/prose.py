@@ -26,7 +26,13 @@ _ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]+))?"""
 _SIZE = r"(?:hh|h|ll|l|L|q|j|z|t|I64|I32|I)?"
 
 _URL = r"""(?:https?|ftp|file|git|ssh)://[^\s<>"'`«»“”]*[^\s<>"'`«»“”.,;:!?)\]}]|\bwww\.[\w-]+\.[\w./?=&%#-]*[\w/]"""
-_PATH = r"(?<![\w/.~])(?:~|\.\.?)?(?:/[\w.+-]*\w){2,}|(?<![\w/])~/[\w.+-]*\w|\b[A-Za-z]:\\[\w.\\+-]*\w"
+#: How the path of a menu begins (``/Help/About``, ``/_View/_Sort``): with a word like a label's, of any script.
+#: Directories at the root are written small, but those of macOS; and what has a suffix is a file.
+_MENU = r"/(?!(?:Applications|Library|Network|System|Users|Volumes)\b|[\w/+-]*\.\w)_?[^\W\d_a-z]_?[^\W\d_A-Z]"
+_PATH = (
+    rf"(?<![\w/.~])(?!{_MENU})(?:~|\.\.?)?(?:/[\w.+-]*\w){{2,}}|(?<![\w/])~/[\w.+-]*\w"
+    r"|\b[A-Za-z]:\\[\w.\\+-]*\w"
+)
 #: Several in a row are one, as in ``%04d%02d``.
 _DIRECTIVE = rf"%(?:\d+\$)?[-+#0']*\d*(?:\.\d+)?(?:{_SIZE}[diouxXfgGcsp@]|<PRI[diouxX]\w+>)"
 _PRINTF = rf"(?<![\w%])(?:{_DIRECTIVE})+(?![\w%])"
@@ -65,6 +71,8 @@ SIGNS = "@<>`%{}$&\\/~[]|"
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
 #: What a text with any placeholder has somewhere, and most texts have nowhere: a character of each sign, or a mask.
 SIGNAL = re.compile("[@<`%{$&|/\\\\\\]\ue000-\uf8ff]|--|www\\.")
+#: Matches a text that begins with the path of a menu.
+MENU_PATH = re.compile(_MENU)
 #: Of these a declared syntax knows more.
 _UNDECLARED = ("printf", "brace", "variable", "linked", "pipe")
 
