@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtrans import protect, syntaxes
+from batchtrans.checks import judge
 from batchtrans.parts import is_copy
 from batchtrans.placeholders import compare_strictly
 from batchtrans.syntaxes import prose
@@ -31,6 +32,7 @@ PLACEHOLDERS = [
     "me@example.org",
     "&amp;",
 ]
+UNITS = ["d", "h", "m", "s", "ms", "min", "x", "mm", "cm", "km", "k", "kB", "kg", "px", "pt", "B", "MB", "GiB"]
 TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(PLACEHOLDERS)), max_size=8).map("".join)
 
 
@@ -87,6 +89,11 @@ def test_edges_join_to_the_text(text: str) -> None:
             "",
             ["https://example.org/a_(b)?c=d", "www.example.org", "me@example.org"],
         ),
+        ("%dm ago, %1$dh %02dmin, in %.1fs, %lis left", "", ["%dm", "%1$dh", "%02dmin", "%.1fs", "%lis"]),
+        ("%dx%d pixels, %sx%s, 0x%x", "", ["%dx%d", "%sx%s", "%x"]),
+        ("%sB of %d.%02dMiB, %d%% of file%s, Sheet%d", "", ["%sB", "%d", "%02dMiB", "%d%%", "%s", "%d"]),
+        ("%delta of %size to %id, my%20dog, 50%discount, 100%sure", "", []),
+        ("%SystemRoot%, %dState%", "", ["%SystemRoot%", "%dState%"]),
         ("no %s here", "no-c-format", []),
         ("100% yes, %s", "c-format", ["%s"]),
         ("%1 of %L2, 5% off", "qt-format", ["%1", "%L2"]),
@@ -103,6 +110,18 @@ def test_edges_join_to_the_text(text: str) -> None:
 def test_what_counts_as_a_placeholder(text: str, flags: str, expected: list[str]) -> None:
     spans = protect.find(text, frozenset(filter(None, [flags])))
     assert [text[span.start : span.end] for span in spans] == expected
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["%d", "%02d", "%.1f", "%ld"]), st.sampled_from(UNITS)), min_size=1, max_size=4)
+)
+def test_undeclared_directives_are_the_same_ones_with_a_blank_before_the_unit_or_none(
+    measures: list[tuple[str, str]],
+) -> None:
+    glued, apart = (", ".join(between.join(measure) for measure in measures) for between in ("", " "))
+    assert [glued[span.start : span.end] for span in protect.find(glued)] == list(map("".join, measures))
+    assert [apart[span.start : span.end] for span in protect.find(apart)] == [shown for shown, _ in measures]
+    assert not [problem for pair in ((glued, apart), (apart, glued)) for problem in judge(*pair) if problem.hard]
 
 
 @pytest.mark.parametrize(

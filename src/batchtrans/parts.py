@@ -14,7 +14,7 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from . import protect, segmentation, syntaxes
-from .placeholders import compare_placeholders, listed
+from .placeholders import compare_placeholders, compare_strictly, listed
 from .syntaxes.prose import SIGNS
 from .types import MASK_BASE, Constraint
 
@@ -88,6 +88,8 @@ class Part(NamedTuple):
             answer = "".join(changes.get(character, character) for character in self.text)
             text = self.unmask(answer, flags, whole)
             if self.is_misplaced(answer, text, flags):
+                return False
+            if any(compare_strictly(self.core, text, flags)):
                 return False
             return not any(compare_placeholders(spans, self.core, protect.find(text, flags), text))
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from . import syntaxes
 from .protect import Span, find
+from .syntaxes.prose import percent_directives
 from .types import Problem
 
 #: Characters of placeholders that a backend must not add, though a person might.
@@ -65,7 +66,10 @@ def compare_others(
     for kind in sorted({*wanted, *found}):
         ours, theirs = wanted.get(kind, []), found.get(kind, [])
         if kind == "printf":
-            yield from compare_formats(" ".join(ours), " ".join(theirs), [_flag_of(ours + theirs)])
+            differing = list(_compare_directives(ours, theirs))
+            # What touches a word in one text only (``%d archivos`` for ``%dfiles``) is no difference to a program.
+            if differing and any(_compare_directives(percent_directives(source), percent_directives(target))):
+                yield from differing
             continue
         if missing := Counter(ours) - Counter(theirs):
             yield Problem("placeholders", f"the translation lacks {listed(missing.elements())}", hard=True)
@@ -154,6 +158,11 @@ def _texts(spans: Iterable[Span], text: str, formats: Sequence[str]) -> dict[str
                 position = directive.end
         texts.setdefault(span.kind, []).append("".join(pieces) + text[position : span.end])
     return texts
+
+
+def _compare_directives(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[Problem]:
+    """How undeclared percent directives differ."""
+    yield from compare_formats(" ".join(ours), " ".join(theirs), [_flag_of((*ours, *theirs))])
 
 
 def _flag_of(directives: Iterable[str]) -> str:

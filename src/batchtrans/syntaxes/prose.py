@@ -33,9 +33,17 @@ _PATH = (
     rf"(?<![\w/.~])(?!{_MENU})(?:~|\.\.?)?(?:/[\w.+-]*\w){{2,}}|(?<![\w/])~/[\w.+-]*\w"
     r"|\b[A-Za-z]:\\[\w.\\+-]*\w"
 )
-#: Several in a row are one, as in ``%04d%02d``.
+_PERCENT_NAME = r"%[A-Za-z_]\w+%"
 _DIRECTIVE = rf"%(?:\d+\$)?[-+#0']*\d*(?:\.\d+)?(?:{_SIZE}[diouxXfgGcsp@]|<PRI[diouxX]\w+>)"
-_PRINTF = rf"(?<![\w%])(?:{_DIRECTIVE})+(?![\w%])"
+#: What belongs to the directive before it and gets lost without it: a unit (``%dms``, ``%sB``), the sign of times
+#: (``%dx%d``). Behind a bare ``%i`` or ``%u`` it would be the rest of a name (``%id``).
+_UNIT = (
+    r"(?:x(?=%)|(?:[KMGT]i?)?B(?![A-Za-z])"
+    r"|(?<=[%$\d]d|\d[fg]|[jlz][diu])(?:[ckm]?m|m?s|[dhx]|k[Bg]?|min|p[tx])(?![A-Za-z]))"
+)
+#: Several in a row are one, as in ``%04d%02d``. A small letter behind them makes a name (``%delta``), a digit before
+#: them a share (``50%discount``).
+_PRINTF = rf"(?<![\d%])(?!{_PERCENT_NAME}(?![\w%]))(?:{_DIRECTIVE}{_UNIT}?)+(?:%%|(?![\w%])|(?<=[a-z>])(?=[A-Z]))"
 _NAMED_PRINTF = r"%(?:\(\w+\)|<\w+>)[-+#0\d.]*[dfgrsux]"
 _BRACE_OF_FLUENT = (
     r"\{\s*(?:\$[A-Za-z][\w-]*|-[A-Za-z][\w-]*(?:\.[\w-]+)?(?:\([^(){}\n]*\))?|[A-Z][A-Z\d_-]*\([^(){}\n]*\)"
@@ -56,7 +64,7 @@ _SHAPES = (
     Shape("link", ("](",), r"\]\([^()\s]+\)"),
     Shape("printf", ("%",), f"{_PRINTF}|{_NAMED_PRINTF}"),
     Shape("brace", ("{",), rf"\{{\{{[^{{}}\n]+\}}\}}|\{{%[^{{}}\n]+%\}}|{_BRACE}|{_BRACE_OF_FLUENT}|{_BRACE_OF_VUE}"),
-    Shape("variable", ("$", "%"), r"(?<![\w$])\$[A-Za-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%"),
+    Shape("variable", ("$", "%"), rf"(?<![\w$])\$[A-Za-z_]\w*|(?<![\w%]){_PERCENT_NAME}"),
     Shape("entity", ("&",), r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"),
     Shape("linked", ("@:", "@."), r"(?<![\w.])@(?:\.[a-z]+)?:(?:\([\w.-]+\)|\{'[^'\s]+'\}|\w(?:[\w.-]*\w)?)"),
     Shape("pipe", ("|",), r"(?<=[^\s|] )\|(?= [^\s|])"),
@@ -92,6 +100,14 @@ def find(text: str, declared: bool) -> Iterator[tuple[int, int, str]]:
     if kinds:
         for match in _compiled(tuple(kinds)).finditer(text):
             yield match.start(), match.end(), match.lastgroup or ""
+
+
+_ANY_DIRECTIVE = re.compile(rf"(?<![\d%])(?:{_DIRECTIVE}|{_NAMED_PRINTF})")
+
+
+def percent_directives(text: str) -> list[str]:
+    """All that printf would take for directives, names and shares too."""
+    return _ANY_DIRECTIVE.findall(text)
 
 
 #: Emphasis, strong emphasis and struck-out text of Markdown and reST. Single underscores are left to access keys; what
