@@ -145,6 +145,16 @@ def test_a_byte_that_does_not_decode_is_found_on_its_line(tmp_path: Path) -> Non
 # Against msgfmt
 
 
+@pytest.mark.parametrize("flag", ["#, c-format\n", ""])
+def test_a_form_for_one_may_leave_its_number_out_or_show_it(flag: str, tmp_path: Path) -> None:
+    entry = flag + 'msgid "{}"\nmsgid_plural "%d files"\nmsgstr[0] "{}"\nmsgstr[1] "%d archivos"\n\n'
+    pairs = [("One file", "un archivo"), ("A file", "%d archivo"), ("%d file", "un archivo"), ("File %d", "%s")]
+    path = tmp_path / "a.po"
+    path.write_text(HEADER + "".join(entry.format(*pair) for pair in pairs))
+    message = "form 0: argument 1 (%s) is text in the translation, integer in the source"
+    assert [each.said() for each in check(path, severity="error")] == [message]
+
+
 def test_directives_are_held_against_the_plural_as_msgfmt_does(tmp_path: Path) -> None:
     entry = '#, c-format\nmsgid "One {0}"\nmsgid_plural "%d {0}s"\nmsgstr[0] "%d {1}"\nmsgstr[1] "{2}"\n\n'
     path = tmp_path / "a.po"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -134,6 +135,32 @@ def test_directives_are_held_against_the_text_that_gettext_compares_with() -> No
 def test_a_relaxed_form_may_drop_the_number_but_not_invent_one() -> None:
     assert not hard("%d file", "un archivo", C, relaxed=True)
     assert hard("one file", "%d archivo", C, relaxed=True)
+
+
+PLURALS = ["%d files", "%s: %d files", "{n} files", "%(n)d files", "$n files", "%COUNT% files"]
+
+
+@pytest.mark.parametrize("plural", PLURALS)
+def test_a_form_is_judged_without_a_flag_as_with_one(plural: str) -> None:
+    without, shown = plural.replace("files", "archivos"), re.sub(r"\S+ files", "un archivo", plural)
+    for source in (plural, "One file"):
+        assert not [p for p in judge(source, shown, relaxed=True, against=plural) if p.hard]
+        assert not [p for p in judge(source, without, relaxed=True, against=plural) if p.hard]
+        assert [p for p in judge(source, f"{without} %5.1f {{x}}", relaxed=True, against=plural) if p.hard]
+    assert hard(plural, shown)
+
+
+WORDS = st.lists(st.sampled_from(["%d", "%s", "%lu", "%1$d", "%2$s", "files", "of", "<b>", "</b>"]), max_size=5)
+
+
+@given(WORDS, WORDS, WORDS, st.booleans())
+def test_no_form_is_judged_more_strictly_without_a_flag(
+    source: list[str], plural: list[str], target: list[str], relaxed: bool
+) -> None:
+    texts = [" ".join(("x", *words)) for words in (source, target)]
+    against = " ".join(("x", *plural))
+    if not any(p.hard for p in judge(*texts, C, relaxed=relaxed, against=against)):
+        assert not any(p.hard for p in judge(*texts, relaxed=relaxed, against=against))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from . import syntaxes
 from .edges import differing_ends
-from .placeholders import compare_formats, compare_others, compare_placeholders, listed, may_leave_out
+from .placeholders import (
+    compare_formats,
+    compare_others,
+    compare_placeholders,
+    compare_undeclared,
+    listed,
+    may_leave_out,
+)
 from .protect import Span, find, has_words
 from .syntaxes.prose import access_key, emphases
 from .types import Problem
@@ -51,7 +58,7 @@ def judge(
     """Everything that the judges find in ``target`` as a translation of ``source``, hard problems first.
 
     ``relaxed`` lets a plural form leave out directives of its source (see :meth:`Document.relaxed`). ``further`` are
-    checks from plugins. ``against`` is the text whose directives count where it is not the source: msgid_plural, with
+    checks from plugins. ``against`` is the text whose arguments count where it is not the source: msgid_plural, with
     which gettext compares every form. ``foreign`` tells whether a text is in the source's language, see
     :mod:`.languages`. Without ``soft`` our own judges look for hard problems only. ``language`` is the target's and
     ``source_language`` the source's, which say what their end marks mean.
@@ -92,8 +99,10 @@ def _hard(
     if strange := sorted({f"U+{ord(c):04X}" for c in _CONTROL.findall(target) if c not in source}):
         yield Problem("control", f"control characters that the source does not have: {', '.join(strange)}", hard=True)
     formats = syntaxes.chosen(source, flags)
-    yield from compare_formats(source if against is None else against, target, formats, relaxed)
+    counting, held = (source, ours) if against is None else (against, find(against, flags))
+    yield from compare_formats(counting, target, formats, relaxed)
     if ours or theirs:
+        yield from compare_undeclared(held, counting, theirs, target, relaxed)
         yield from compare_others(ours, source, theirs, target, formats)
 
 

@@ -19,6 +19,8 @@ _SIGNS = frozenset("%{}<>\\$~&")
 #: How a directive says which argument it shows: ``%2$s``, ``{2:d}``, Go's ``%[2]d``, Java's ``%<s`` for the last one.
 _NUMBER = re.compile(r"\d+\$|(?<=\{)\d+(?=[:}])|\[\d+\]|\d+:|(?<=%)<(?=.)")
 _ARGUMENT = re.compile(r"\bargument (\d+)")
+#: What shows an argument of the program, as the directives of a declared syntax do.
+_ARGUMENTS = ("printf", "brace", "variable")
 #: What is kept while a text is translated, but may be called otherwise in a good translation.
 _NOT_COMPARED = ("code",)
 
@@ -43,6 +45,7 @@ def compare_placeholders(
     kinds = sorted({span.kind for span in (*source_spans, *target_spans)})
     formats = tuple(kind for kind in kinds if kind.endswith("-format"))
     yield from compare_formats(source, target, formats, relaxed)
+    yield from compare_undeclared(source_spans, source, target_spans, target, relaxed)
     yield from compare_others(source_spans, source, target_spans, target, formats)
 
 
@@ -56,27 +59,48 @@ def compare_formats(source: str, target: str, formats: Iterable[str], relaxed: b
                 yield Problem("placeholders", _quoting(difference.message, (source, target), flag), hard=True)
 
 
+def compare_undeclared(
+    source_spans: Sequence[Span], source: str, target_spans: Sequence[Span], target: str, relaxed: bool = False
+) -> Iterator[Problem]:
+    """How the arguments of two texts differ that no flag declares. ``relaxed`` lets a plural form leave them out, as
+    most syntaxes would that a flag could name."""
+    ours, theirs = ([span for span in spans if span.kind in _ARGUMENTS] for spans in (source_spans, target_spans))
+    if not ours and not theirs:
+        return
+    wanted, found = _texts(ours, source, ()), _texts(theirs, target, ())
+    if wanted == found:
+        return
+    differing = list(_compare_directives(wanted.pop("printf", []), found.pop("printf", []), relaxed))
+    # What touches a word in one text only (``%d archivos`` for ``%dfiles``) is no difference to a program.
+    if differing and any(_compare_directives(percent_directives(source), percent_directives(target), relaxed)):
+        yield from differing
+    for kind in sorted({*wanted, *found}):
+        yield from _compare_texts(wanted.get(kind, []), found.get(kind, []), relaxed)
+
+
 def compare_others(
     source_spans: Sequence[Span], source: str, target_spans: Sequence[Span], target: str, formats: Sequence[str]
 ) -> Iterator[Problem]:
-    """How the placeholders of two texts differ that are not those of ``formats``."""
-    wanted, found = _texts(source_spans, source, formats), _texts(target_spans, target, formats)
+    """How the placeholders of two texts differ that show no argument: addresses, tags and the like."""
+    wanted, found = (
+        _texts((span for span in spans if span.kind not in _ARGUMENTS), text, formats)
+        for spans, text in ((source_spans, source), (target_spans, target))
+    )
     if wanted == found:
         return
     for kind in sorted({*wanted, *found}):
         ours, theirs = wanted.get(kind, []), found.get(kind, [])
-        if kind == "printf":
-            differing = list(_compare_directives(ours, theirs))
-            # What touches a word in one text only (``%d archivos`` for ``%dfiles``) is no difference to a program.
-            if differing and any(_compare_directives(percent_directives(source), percent_directives(target))):
-                yield from differing
-            continue
-        if missing := Counter(ours) - Counter(theirs):
-            yield Problem("placeholders", f"the translation lacks {listed(missing.elements())}", hard=True)
-        if invented := Counter(theirs) - Counter(ours):
-            yield Problem("placeholders", f"the translation adds {listed(invented.elements())}", hard=True)
+        yield from _compare_texts(ours, theirs)
         if kind == "tag" and are_nested(ours) and not are_nested(theirs):
             yield Problem("placeholders", "a tag is closed before it is opened, or within another one", hard=True)
+
+
+def _compare_texts(ours: Sequence[str], theirs: Sequence[str], relaxed: bool = False) -> Iterator[Problem]:
+    """How placeholders differ that have to be the same ones."""
+    if not relaxed and (missing := Counter(ours) - Counter(theirs)):
+        yield Problem("placeholders", f"the translation lacks {listed(missing.elements())}", hard=True)
+    if invented := Counter(theirs) - Counter(ours):
+        yield Problem("placeholders", f"the translation adds {listed(invented.elements())}", hard=True)
 
 
 def compare_strictly(source: str, target: str, flags: frozenset[str]) -> Iterator[Problem]:
@@ -160,9 +184,9 @@ def _texts(spans: Iterable[Span], text: str, formats: Sequence[str]) -> dict[str
     return texts
 
 
-def _compare_directives(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[Problem]:
+def _compare_directives(ours: Sequence[str], theirs: Sequence[str], relaxed: bool) -> Iterator[Problem]:
     """How undeclared percent directives differ."""
-    yield from compare_formats(" ".join(ours), " ".join(theirs), [_flag_of((*ours, *theirs))])
+    yield from compare_formats(" ".join(ours), " ".join(theirs), [_flag_of((*ours, *theirs))], relaxed)
 
 
 def _flag_of(directives: Iterable[str]) -> str:
