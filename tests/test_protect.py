@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchtrans import protect, syntaxes
 from batchtrans.checks import judge
-from batchtrans.parts import is_copy
+from batchtrans.parts import cut, is_copy
 from batchtrans.placeholders import compare_strictly
 from batchtrans.syntaxes import prose
 from batchtrans.types import MASK_BASE
@@ -54,11 +54,35 @@ def test_every_sign_is_a_signal() -> None:
     assert all(prose.SIGNAL.search(sign) for sign, _ in prose._SIGNS)
 
 
-@given(TEXTS)
+@given(TEXTS | st.text("a%♪★ \n", max_size=12))
 def test_edges_join_to_the_text(text: str) -> None:
     lead, core, trail = protect.edges(text)
     assert lead + core + trail == text
-    assert core == core.strip()
+    assert core == core.strip() and bool(core) == bool(text.strip())
+    assert protect.edges(core) == ("", core, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("♪ Happy birthday ♪", ("♪ ", "Happy birthday", " ♪")),
+        (" • First\n", (" • ", "First", "\n")),
+        ("★★★★☆ ♫ Next  page →", ("★★★★☆ ♫ ", "Next  page", " →")),
+        ("✔\ufe0f Done", ("✔\ufe0f ", "Done", "")),
+        ("🎉 %s 🎉", ("🎉 ", "%s", " 🎉")),
+        ("♪ la ♪ la", ("♪ ", "la ♪ la", "")),
+        ("♪ ♪", ("♪ ", "♪", "")),
+        ("♪la♪, A♯, 15°, © 2024", ("", "♪la♪, A♯, 15°, © 2024", "")),
+    ],
+)
+def test_symbols_that_stand_by_themselves_are_edges(text: str, expected: tuple[str, str, str]) -> None:
+    assert protect.edges(text) == expected
+
+
+def test_symbols_at_the_edges_come_back_whatever_the_answer() -> None:
+    (part,) = cut("♪ Happy birthday ♪\n", frozenset(), "en")
+    assert part.text == "Happy birthday"
+    assert part.put_back("Feliz cumpleaños") == "♪ Feliz cumpleaños ♪\n"
 
 
 @pytest.mark.parametrize(

@@ -172,12 +172,21 @@ def _rewritten(text: str, span: Span, directives: Sequence[syntaxes.Directive], 
     return "".join(pieces) + text[position : span.end]
 
 
+#: Bullets, arrows, marks, notes and pictures, which a model takes for others of their kind.
+_SYMBOLS_FIRST = re.compile("\\A(?:[•←-⇿⌀-⏿■-➿⬀-⯿\ufe0f\U0001f000-\U0001faff]+\\s+)+")
+
+
 def edges(text: str) -> tuple[str, str, str]:
-    """Leading blanks, the text between, trailing blanks; all in the last item's place empty for a blank text."""
+    """Leading blanks, the text between, trailing blanks; all in the last item's place empty for a blank text. Symbols
+    that stand by themselves at an edge (``♪ `` before a line of a song) belong to its blanks."""
     core = text.strip()
     if not core:
         return text, "", ""
     start = text.index(core)
+    if not core.isascii():
+        rest = _SYMBOLS_FIRST.sub("", core)
+        start += len(core) - len(rest)
+        core = _SYMBOLS_FIRST.sub("", rest[::-1])[::-1]
     return text[:start], core, text[start + len(core) :]
 
 
