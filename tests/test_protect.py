@@ -149,6 +149,21 @@ def test_undeclared_directives_are_the_same_ones_with_a_blank_before_the_unit_or
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("%dx" * 60 + "z", 1),  # %dx% is a name
+        ("%d" * 20_000 + "z", 0),
+        ("%d" * 60, 1),
+        ("%" + "0" * 200_000 + "z", 0),
+        ("/Ab" + "-/" * 200_000, 0),
+    ],
+)
+def test_what_is_nearly_a_placeholder_does_not_take_for_ever(text: str, found: int) -> None:
+    assert len(protect.find(text)) == found
+    assert not prose.percent_directives("%" + "0" * 200_000 + "z")
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/usr/share/doc",

@@ -28,22 +28,28 @@ _SIZE = r"(?:hh|h|ll|l|L|q|j|z|t|I64|I32|I)?"
 _URL = r"""(?:https?|ftp|file|git|ssh)://[^\s<>"'`«»“”]*[^\s<>"'`«»“”.,;:!?)\]}]|\bwww\.[\w-]+\.[\w./?=&%#-]*[\w/]"""
 #: How the path of a menu begins (``/Help/About``, ``/_View/_Sort``): with a word like a label's, of any script.
 #: Directories at the root are written small, but those of macOS; and what has a suffix is a file.
-_MENU = r"/(?!(?:Applications|Library|Network|System|Users|Volumes)\b|[\w/+-]*\.\w)_?[^\W\d_a-z]_?[^\W\d_A-Z]"
+_MENU = (
+    r"/(?=_?[^\W\d_a-z]_?[^\W\d_A-Z])"
+    r"(?!(?:Applications|Library|Network|System|Users|Volumes)\b|[\w/+-]{0,255}\.\w)"
+)
 _PATH = (
     rf"(?<![\w/.~])(?!{_MENU})(?:~|\.\.?)?(?:/[\w.+-]*\w){{2,}}|(?<![\w/])~/[\w.+-]*\w"
     r"|\b[A-Za-z]:\\[\w.\\+-]*\w"
 )
 _PERCENT_NAME = r"%[A-Za-z_]\w+%"
-_DIRECTIVE = rf"%(?:\d+\$)?[-+#0']*\d*(?:\.\d+)?(?:{_SIZE}[diouxXfgGcsp@]|<PRI[diouxX]\w+>)"
+_DIRECTIVE = rf"%(?:\d+\$)?[-+#0']*(?:[1-9]\d*)?(?:\.\d+)?(?:{_SIZE}[diouxXfgGcsp@]|<PRI[diouxX]\w+>)"
 #: What belongs to the directive before it and gets lost without it: a unit (``%dms``, ``%sB``), the sign of times
 #: (``%dx%d``). Behind a bare ``%i`` or ``%u`` it would be the rest of a name (``%id``).
 _UNIT = (
     r"(?:x(?=%)|(?:[KMGT]i?)?B(?![A-Za-z])"
-    r"|(?<=[%$\d]d|\d[fg]|[jlz][diu])(?:[ckm]?m|m?s|[dhx]|k[Bg]?|min|p[tx])(?![A-Za-z]))"
+    r"|(?<=[%$\d]d|\d[fg]|[jlz][diu])(?:[ckm]?m|m?s|[dh]|x(?!%)|k[Bg]?|min|p[tx])(?![A-Za-z]))"
 )
-#: Several in a row are one, as in ``%04d%02d``. A small letter behind them makes a name (``%delta``), a digit before
-#: them a share (``50%discount``).
-_PRINTF = rf"(?<![\d%])(?!{_PERCENT_NAME}(?![\w%]))(?:{_DIRECTIVE}{_UNIT}?)+(?:%%|(?![\w%])|(?<=[a-z>])(?=[A-Z]))"
+#: Several in a row are one, as in ``%04d%02d``: more than anybody writes, but not so many that all of a long row would
+#: be read again from each of them. A small letter behind them makes a name (``%delta``), a digit before them a share
+#: (``50%discount``).
+_PRINTF = (
+    rf"(?<![\d%])(?!{_PERCENT_NAME}(?![\w%]))(?:{_DIRECTIVE}{_UNIT}?){{1,64}}(?:%%|(?![\w%])|(?<=[a-z>])(?=[A-Z]))"
+)
 _NAMED_PRINTF = r"%(?:\(\w+\)|<\w+>)[-+#0\d.]*[dfgrsux]"
 _BRACE_OF_FLUENT = (
     r"\{\s*(?:\$[A-Za-z][\w-]*|-[A-Za-z][\w-]*(?:\.[\w-]+)?(?:\([^(){}\n]*\))?|[A-Z][A-Z\d_-]*\([^(){}\n]*\)"
