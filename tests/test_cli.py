@@ -135,6 +135,27 @@ def test_an_unreadable_file_does_not_stop_the_others(cli: Cli, tmp_path: Path) -
     assert (tmp_path / "b.es.txt").exists()
 
 
+def test_what_is_unreadable_in_a_directory_does_not_stop_the_rest_of_it(cli: Cli, tmp_path: Path) -> None:
+    closed = {"b": 0o600, "c": 0o300, ".hidden": 0o300}  # the one may not be entered, the other not be listed
+    for name in ("a", *closed, "d"):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        (tmp_path / "texts" / name / "e.txt").write_text("one thing\n")
+    try:
+        for name, mode in closed.items():
+            (tmp_path / "texts" / name).chmod(mode)
+        if os.access(tmp_path / "texts" / "c", os.R_OK):
+            pytest.skip("nothing is unreadable to the superuser")
+        done = cli("run", "texts", *PSEUDO)
+    finally:
+        for name in closed:
+            (tmp_path / "texts" / name).chmod(0o700)
+    assert done.returncode == 1
+    assert b"texts/b/e.txt: Permission denied" in done.stderr and b"texts/c: Permission denied" in done.stderr
+    assert b"hidden" not in done.stderr
+    made = [path.relative_to(tmp_path / "texts") for path in tmp_path.rglob("*.es.txt")]
+    assert sorted(map(str, made)) == ["a/e.es.txt", "d/e.es.txt"]
+
+
 def test_a_directory_in_which_nothing_can_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()

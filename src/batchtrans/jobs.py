@@ -83,21 +83,28 @@ def _expand(inputs: Sequence[str], target_lang: str, registry: Registry) -> tupl
     unusable: Unusable = []
     for text in inputs:
         try:
-            for file, relative in _named(text, target_lang, registry):
+            for file, relative in _named(text, target_lang, registry, unusable):
                 found.setdefault(file.resolve(), (file, relative))
         except UsageError as error:
             unusable.append((text, error))
         except OSError as error:  # in a directory that may not be entered, or too long to be a name
-            unusable.append((text, UsageError(f"{text}: {error.strerror or error}")))
+            unusable.append(_unreadable(text, error))
     return list(found.values()), unusable
 
 
-def _named(text: str, target_lang: str, registry: Registry) -> Iterator[tuple[Path, Path]]:
+def _unreadable(name: str, error: OSError) -> tuple[str, UsageError]:
+    return name, UsageError(f"{name}: {error.strerror or error}")
+
+
+def _named(text: str, target_lang: str, registry: Registry, unusable: Unusable) -> Iterator[tuple[Path, Path]]:
     path = Path(text)
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if _is_candidate(file, path, target_lang, registry):
-                yield file, file.relative_to(path)
+        for file in sorted(_below(path, unusable)):
+            try:
+                if _is_candidate(file, target_lang, registry):
+                    yield file, file.relative_to(path)
+            except OSError as error:
+                unusable.append(_unreadable(str(file), error))
     elif path.is_file():
         yield path, Path(path.name)
     elif path.exists():
@@ -112,11 +119,21 @@ def _named(text: str, target_lang: str, registry: Registry) -> Iterator[tuple[Pa
         raise UsageError(f"there is no file {text}")
 
 
-def _is_candidate(path: Path, root: Path, target_lang: str, registry: Registry) -> bool:
-    """Whether a file found in a directory is an input: of a known format, not hidden, and not an output of ours."""
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+def _below(directory: Path, unusable: Unusable) -> Iterator[Path]:
+    """What is in a directory and in those below it, but for what is hidden; those that cannot be read are unusable."""
+
+    def refuse(error: OSError) -> None:
+        unusable.append(_unreadable(str(Path(error.filename)), error))
+
+    for place, directories, names in os.walk(directory, onerror=refuse):
+        directories[:] = (name for name in directories if not name.startswith("."))
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _is_candidate(path: Path, target_lang: str, registry: Registry) -> bool:
+    """Whether a file found in a directory is an input: of a known format, and not an output of ours."""
     known = registry.format_for(path.suffix) is not None
-    return not hidden and known and path.is_file() and not _is_ours(path, target_lang)
+    return known and path.is_file() and not _is_ours(path, target_lang)
 
 
 def _is_ours(path: Path, target_lang: str) -> bool:
