@@ -176,6 +176,20 @@ def test_a_directory_in_which_nothing_can_be_written_is_named(cli: Cli, tmp_path
         assert b"error: closed/c.txt" in done.stderr and b" cannot be made in the directory closed: Perm" in done.stderr
 
 
+def test_an_output_that_cannot_be_replaced_is_named_with_its_directory(cli: Cli, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "a.txt").write_text("one thing\n")
+    assert cli("run", "closed/a.txt", *PSEUDO).returncode == 0
+    (closed / "a.txt").write_text("other thing\n")
+    closed.chmod(0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("nothing is unwritable to the superuser")
+    done = cli("run", "closed/a.txt", *PSEUDO)
+    assert done.returncode == 1
+    assert b"error: closed/a.es.txt cannot be replaced in the directory closed: Permission denied\n" in done.stderr
+
+
 def test_what_standard_output_does_not_take_is_not_said_to_be_written(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one thing\n")
     command = [sys.executable, "-m", "batchtrans", "run", "a.txt", *PSEUDO, "-o", "-"]

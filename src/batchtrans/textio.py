@@ -195,10 +195,12 @@ def _usual_mode() -> int:
     return 0o666 & ~mask
 
 
-def unwritable(path: Path, error: OSError) -> BatchtransError:
-    """What to say of a file that cannot be opened for writing: where it is not there yet, it is its directory that does
-    not allow it."""
-    what = "cannot be written" if os.path.exists(path) else f"cannot be made in the directory {path.parent}"
+def unwritable(path: Path, error: OSError, *, atomically: bool = False) -> BatchtransError:
+    """What to say of a file that cannot be opened for writing, or not be made beside its place where it is to come
+    there ``atomically``: what is not there yet, or is replaced, it is its directory that does not allow it."""
+    exists = os.path.exists(path)
+    verb = "replaced" if exists else "made"
+    what = "cannot be written" if exists and not atomically else f"cannot be {verb} in the directory {path.parent}"
     return BatchtransError(f"{path} {what}: {error.strerror or error}", "Make it writable, or write elsewhere with -o.")
 
 
@@ -221,7 +223,7 @@ class AtomicFile:
         try:
             descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=directory)
         except OSError as error:  # which would name the temporary file
-            raise unwritable(destination, error) from None
+            raise unwritable(destination, error, atomically=True) from None
         self.path = Path(name)
         self.file: IO[bytes] = os.fdopen(descriptor, "wb")
         self._committed = False
