@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtrans.alignment import read_groups, read_history
+from batchtrans.alignment import AlignmentLog, read_groups, read_history
 from conftest import SAMPLES, Cli, plugin_environment
 
 Install = Callable[[str, str], Path]
@@ -299,6 +299,32 @@ def test_in_place_keeps_the_input_beside_itself(
     assert path.stat().st_mode & 0o777 == 0o640
     assert slow("a.po", "--in-place").returncode == 0
     assert traced(tmp_path / "trace") == ["First one"]
+
+
+def test_a_document_that_cannot_be_done_as_asked_does_not_stop_the_others(cli: Cli, tmp_path: Path) -> None:
+    command = ("--to", "es", "--backend", "pseudo", "--in-place")
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text("one thing\n")
+    assert cli("run", "b.txt", *command).returncode == 0
+    (tmp_path / "b.txt").write_text("otra cosa\n")
+    for more in (("--dry-run",), ()):
+        alone = cli("run", "b.txt", *command, *more)
+        assert alone.returncode == 2 and b"error: b.txt was translated in place before" in alone.stderr
+        done = cli("run", "a.txt", "b.txt", "c.txt", *command, *more)
+        assert done.returncode == 1 and b"error: b.txt was translated in place before" in done.stderr
+        assert b"c.txt" in done.stderr
+    assert done.stderr.endswith(b"for the reasons above: b.txt\n")
+    assert (tmp_path / "b.txt").read_text() == "otra cosa\n" and (tmp_path / "c.txt~").exists()
+
+
+def test_a_document_that_another_run_translates_does_not_stop_the_others(cli: Cli, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("one thing\n")
+    log = AlignmentLog(tmp_path / "a.es.txt.align.jsonl")
+    done = cli("run", "a.txt", "b.txt", "--to", "es", "--backend", "pseudo")
+    log.close()
+    assert done.returncode == 1 and b"error: another run is writing a.es.txt.align.jsonl" in done.stderr
+    assert not (tmp_path / "a.es.txt").exists() and (tmp_path / "b.es.txt").exists()
 
 
 @pytest.mark.parametrize(("mode", "made"), [(0o600, 0o600), (0o444, 0o644), (0o660, 0o640), (0o777, 0o644)])

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from .background import Syncer
-from .errors import BatchtransError, UsageError
+from .errors import BatchtransError, DocumentRefused
 from .textio import sync_directory, unwritable
 from .types import Segment
 
@@ -311,7 +311,7 @@ class AlignmentLog:
     ``history`` is what the log held when it was opened; what a killed run left after the last whole group is gone. A
     new one has the permission bits of ``mode`` that the umask allows.
 
-    :raises UsageError: if another process has the log open, or ``path`` is no regular file.
+    :raises DocumentRefused: if another process has the log open, or ``path`` is no regular file.
     :raises BatchtransError: if it cannot be read and written.
     """
 
@@ -319,7 +319,7 @@ class AlignmentLog:
         self.path = path
         created = not path.exists()
         if not created and not path.is_file():
-            raise UsageError(f"{path} is not a file, so it cannot be a log")
+            raise DocumentRefused(f"{path} is not a file, so it cannot be a log")
         # A new one has its mode from the beginning: who opened it before a later change could go on reading.
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
@@ -395,4 +395,6 @@ def _lock(file: IO[bytes], path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise UsageError(f"another run is writing {path}", "Wait for it, or give this run another --log.") from None
+        raise DocumentRefused(
+            f"another run is writing {path}", "Wait for it, or give this run another --log."
+        ) from None

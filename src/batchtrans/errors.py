@@ -5,7 +5,8 @@
     BatchtransError            exit 1
     ├── UsageError             exit 2   the command line asks for something impossible
     │   ├── UnsupportedPair    exit 2   no model for this pair of languages
-    │   └── OutputConflict     exit 2   an output would overwrite work that is not ours
+    │   ├── OutputConflict     exit 2   an output would overwrite work that is not ours
+    │   └── DocumentRefused    exit 2   what is asked is impossible with one document; the others can be done
     ├── FormatError            exit 1   a file cannot be read as what it claims to be
     ├── VerifyError            exit 1   an output failed its own re-reading and was not put in place
     ├── PluginError            exit 3   a plugin cannot be loaded or breaks its contract
@@ -48,6 +49,10 @@ class UnsupportedPair(UsageError):
 
 
 class OutputConflict(UsageError):
+    pass
+
+
+class DocumentRefused(UsageError):
     pass
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from . import __version__
 from .alignment import SCHEMA, AlignmentLog, Run, Values, read_history, read_values
 from .checks import Check
-from .errors import BatchtransError, UsageError
+from .errors import BatchtransError, DocumentRefused, UsageError
 from .glossary import Glossary
 from .ladder import RUNGS
 from .marking import Marking
@@ -447,7 +447,7 @@ def _fits(fingerprint: Mapping[str, Any], preview: Mapping[str, Any]) -> bool:
 def _was_replaced(job: Job, settings: Settings) -> bool:
     """Whether a text to be replaced in place is its own translation already.
 
-    :raises UsageError: if it was translated in place before and is now neither that translation nor its original.
+    :raises DocumentRefused: if it was translated in place before and is now neither that translation nor its original.
     """
     runs = [run for run in read_history(job.log).runs if run.end]
     sha256 = sha256_file(job.source)
@@ -455,7 +455,7 @@ def _was_replaced(job: Job, settings: Settings) -> bool:
         return False
     if runs[-1].end and (runs[-1].end["output"]["sha256"], runs[-1].header["to"]) == (sha256, settings.target_lang):
         return True
-    raise UsageError(
+    raise DocumentRefused(
         f"{job.name} was translated in place before; to do it again would translate translations",
         f"The original is {job.source.name}~. Translate that, or use --fresh if this text is a new one.",
     )

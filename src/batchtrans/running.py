@@ -17,7 +17,7 @@ import click
 
 from . import jobs as planning
 from .costs import Clock, Seconds
-from .errors import BackendError, BatchtransError, PluginError, Stopped, Terminated, UsageError
+from .errors import BackendError, BatchtransError, DocumentRefused, PluginError, Stopped, Terminated, UsageError
 from .glossary import Glossary, load_glossary
 from .pipeline import Job, LazyBackend, Outcome, Settings, Survey, back_up, last_run, replay_job, run_job, survey
 from .planner import Planner, report
@@ -85,8 +85,7 @@ def run_command(given: Mapping[str, Any]) -> int:
         stack.callback(lazy.stop)
         if given["dry_run"]:
             planner = Planner(lazy, formats, per_format, given["fresh"])
-            _dry_run(surveyed, planner, found, glossary, reading, refused)
-            return exit_code([], refused)
+            return _dry_run(surveyed, planner, found, glossary, reading, refused)
         for job in replaced:
             click.echo(f"{job.output} was edited, or is not ours: it is kept as {back_up(job.output)}", err=True)
         if given["fresh"]:
@@ -100,7 +99,9 @@ def run_command(given: Mapping[str, Any]) -> int:
             if outcome.job.to_stdout:
                 _copy_to_stdout(outcome.job.output)
                 click.echo(summary(outcome), err=True)
-        if outcomes and refused.names:  # the reasons are far above by now
+        if not outcomes:
+            return refused.exit_code
+        if refused.names:  # the reasons are far above by now
             click.echo(refused.summary(), err=True)
         return exit_code(outcomes, refused)
 
@@ -330,16 +331,19 @@ def _dry_run(
     glossary: Glossary | None,
     reading: Seconds,
     refused: Refused,
-) -> None:
-    """Say what a run would do with these documents, which took so long to read."""
+) -> int:
+    """Say what a run would do with these documents, which took so long to read; the exit code."""
     checks = [resolve(declared) for declared in found.checks.values()]
     startup = Seconds(process_time(), process_time())  # the processor was busy all the time
     plans = []
     for job, contents in surveyed.items():
         with _reported(job, refused):
             plans.append(planner.plan(job, contents, checks, glossary))
+    if not plans:
+        return refused.exit_code
     planner.settle(plans)
     click.echo(report(planner, plans, startup, reading), err=True)
+    return exit_code([], refused)
 
 
 @contextmanager
@@ -359,6 +363,8 @@ def _reported(job: Job, refused: Refused) -> Iterator[None]:
     """Tell what refuses one document and go on with the next; what concerns all of them passes through."""
     try:
         yield
+    except DocumentRefused as error:
+        refused.add(job.name, str(error), error.exit_code)
     except (BackendError, PluginError, UsageError):
         raise
     except BatchtransError as error:

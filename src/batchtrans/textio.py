@@ -196,8 +196,8 @@ def _usual_mode() -> int:
 
 
 def unwritable(path: Path, error: OSError, *, atomically: bool = False) -> BatchtransError:
-    """What to say of a file that cannot be opened for writing, or not be made beside its place where it is to come
-    there ``atomically``: what is not there yet, or is replaced, it is its directory that does not allow it."""
+    """What to say of a file that cannot be opened for writing or, where it comes to its place ``atomically``, not be
+    made beside it. One that is not there yet, or is to be replaced, it is the directory that does not allow."""
     exists = os.path.exists(path)
     verb = "replaced" if exists else "made"
     what = "cannot be written" if exists and not atomically else f"cannot be {verb} in the directory {path.parent}"
