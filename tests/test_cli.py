@@ -104,6 +104,13 @@ def test_a_refused_input_does_not_stop_the_others(cli: Cli, tmp_path: Path, bad:
     assert made == {"b.es.txt", "b.es.txt.align.jsonl"}
 
 
+def test_of_many_refused_inputs_the_first_are_named_in_the_end(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    done = cli("run", "a.txt", *(f"none{number}.txt" for number in range(25)), *PSEUDO)
+    assert done.returncode == 1 and done.stderr.count(b"there is no file none") == 25
+    assert done.stderr.endswith(b" none18.txt, none19.txt and 5 more\n")
+
+
 def test_what_concerns_all_inputs_stops_them_though_one_is_refused_by_itself(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("a.txt", "sub/a.txt", "b.txt"):

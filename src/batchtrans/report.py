@@ -141,6 +141,10 @@ def _advice(reasons: Collection[str]) -> list[str]:
     return [f"  to try ({', '.join(codes)}): {text}" for text, codes in by_text.items()]
 
 
+#: How many refused inputs are named once more in the end.
+_NAMED_REFUSED = 20
+
+
 class Refused:
     """The inputs that are left out: each is told at once, with the reason. ``exit_code`` is what they ask for together
     where there is no other to go on with."""
@@ -155,8 +159,9 @@ class Refused:
         self.exit_code = max(self.exit_code, code)
 
     def summary(self) -> str:
-        """Which inputs these were."""
-        return f"refused, for the reasons above: {', '.join(self.names)}"
+        """Which inputs these were, the first ones of many."""
+        names, more = ", ".join(self.names[:_NAMED_REFUSED]), len(self.names) - _NAMED_REFUSED
+        return f"refused, for the reasons above: {names}" + (f" and {more:,} more" if more > 0 else "")
 
 
 def exit_code(outcomes: Sequence[Outcome], refused: Refused | None = None) -> int:
