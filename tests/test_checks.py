@@ -150,6 +150,11 @@ def test_a_form_is_judged_without_a_flag_as_with_one(plural: str) -> None:
     assert hard(plural, shown)
 
 
+@pytest.mark.parametrize("flags", [frozenset[str](), C])
+def test_a_form_of_many_numbers_must_show_them_though_the_singular_does_not(flags: frozenset[str]) -> None:
+    assert [p for p in judge("One file", "una datoteka", flags, against="%d files") if p.hard]
+
+
 WORDS = st.lists(st.sampled_from(["%d", "%s", "%lu", "%1$d", "%2$s", "files", "of", "<b>", "</b>"]), max_size=5)
 
 

@@ -101,7 +101,7 @@ def _hard(
     formats = syntaxes.chosen(source, flags)
     counting, held = (source, ours) if against is None else (against, find(against, flags))
     yield from compare_formats(counting, target, formats, relaxed)
-    if ours or theirs:
+    if ours or theirs or held:
         yield from compare_undeclared(held, counting, theirs, target, relaxed)
         yield from compare_others(ours, source, theirs, target, formats)
 
