@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from batchtrans.alignment import AlignmentLog, read_groups, read_history
+from batchtrans.textio import AtomicFile
 from conftest import SAMPLES, Cli, plugin_environment
 
 Install = Callable[[str, str], Path]
@@ -353,6 +354,38 @@ def test_output_and_log_are_never_more_open_than_the_input(
         assert modes() == [0o604, made]
     finally:
         os.umask(before)
+
+
+def test_another_group_than_that_of_the_input_is_not_let_in(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("one thing\n")
+    group = next((group for group in os.getgroups() if group != path.stat().st_gid), 12345)
+    try:
+        os.chown(path, -1, group)
+    except PermissionError:
+        pytest.skip("there is no other group to give a file to")
+    path.chmod(0o640)
+
+    def mode_and_group(name: str) -> tuple[int, int]:
+        status = (tmp_path / name).stat()
+        return status.st_mode & 0o777, status.st_gid
+
+    for place in ((), ("--in-place",)):
+        assert cli("run", "a.txt", "--to", "es", "--backend", "pseudo", *place).returncode == 0
+    for name in ("a.es.txt", "a.es.txt.align.jsonl", "a.txt.align.jsonl"):
+        assert mode_and_group(name)[0] == 0o600
+    for name in ("a.txt", "a.txt~"):
+        assert mode_and_group(name) == (0o640, group)
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with AtomicFile(path) as file:
+        file.commit()
+    assert mode_and_group("a.txt")[0] == 0o600
 
 
 def test_replay_gives_the_output_again_without_a_model(

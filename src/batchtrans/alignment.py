@@ -18,7 +18,7 @@ import orjson
 
 from .background import Syncer
 from .errors import BatchtransError, DocumentRefused
-from .textio import sync_directory, unwritable
+from .textio import no_more_open_than, sync_directory, unwritable
 from .types import Segment
 
 #: What a line of the log has: of a record the fields that differ from their default.
@@ -309,20 +309,21 @@ class AlignmentLog:
     nothing is known to be on the disk before :meth:`sync`.
 
     ``history`` is what the log held when it was opened; what a killed run left after the last whole group is gone. A
-    new one has the permission bits of ``mode`` that the umask allows.
+    new one is no more open than its ``document``.
 
     :raises DocumentRefused: if another process has the log open, or ``path`` is no regular file.
     :raises BatchtransError: if it cannot be read and written.
     """
 
-    def __init__(self, path: Path, mode: int = 0o666) -> None:
+    def __init__(self, path: Path, document: Path | None = None) -> None:
         self.path = path
         created = not path.exists()
         if not created and not path.is_file():
             raise DocumentRefused(f"{path} is not a file, so it cannot be a log")
-        # A new one has its mode from the beginning: who opened it before a later change could go on reading.
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+        try:  # it is opened to others later: who could open it before it is closed to them could go on reading
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            if created:
+                os.chmod(path, no_more_open_than(path, *([document] if document else ())))
         except OSError as error:
             raise unwritable(path, error) from None
         self._file: IO[bytes] = os.fdopen(descriptor, "r+b")

@@ -26,7 +26,7 @@ from .languages import foreign_judge
 from .pairs import declared_language, is_readable, read_units
 from .plugins import Registry, registry, resolve
 from .running import assignment
-from .textio import AtomicFile, no_more_open_than
+from .textio import AtomicFile
 from .types import Document, OpenOptions, Problem, Segment, State
 
 #: The language of what says none: its texts are judged by what holds in all of them.
@@ -105,7 +105,7 @@ def _write(output: Path | None, data: bytes, files: Sequence[Path]) -> None:
     if output is None:
         sys.stdout.buffer.write(data)
         return
-    with AtomicFile(output, no_more_open_than(*files)) as file:
+    with AtomicFile(output, tells_of=files) as file:
         file.file.write(data)
         file.commit()
 

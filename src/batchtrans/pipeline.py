@@ -28,7 +28,7 @@ from .marking import Marking
 from .memory import Memory, load_memory
 from .output import Digest, merge, splice, verify
 from .pairs import units_of_runs
-from .textio import AtomicFile, no_more_open_than, permissions, sha256_file
+from .textio import AtomicFile, sha256_file
 from .translator import REDO, Decision, Translator
 from .types import Backend, Document, Format, Meter, OpenOptions, Piece, Segment
 
@@ -314,7 +314,7 @@ def run_job(
     header["backend"] = lazy.fingerprint if backend else {}
     marking = Marking(settings.mark, backend.calibration, settings.max_error) if backend else Marking(settings.mark)
     outcome.notes += [marking.note] if marking.note else []
-    with closing(AlignmentLog(job.log, no_more_open_than(job.source))) as log, closing(Memory()) as memory:
+    with closing(AlignmentLog(job.log, job.source)) as log, closing(Memory()) as memory:
         if log.history.torn:
             outcome.notes.append(f"{job.log}: dropped {log.history.torn} bytes that a killed run left unfinished")
         journal = _open_journal(log, header)
@@ -535,7 +535,7 @@ def _write(
     """Second pass: splice, verify, close the run in the log, put the output in place."""
     edits = document.finish(journal.started_at) if changed else ()
     outcome.edits = [edit.why for edit in edits]
-    with AtomicFile(job.output, no_more_open_than(job.source)) as output:
+    with AtomicFile(job.output, tells_of=[job.source]) as output:
         digest = Digest() if changed else None
         sha256 = splice(document, merge(document, journal.groups()), edits, output.file, digest)
         output.close()
@@ -560,7 +560,7 @@ def back_up(source: Path) -> Path:
             return backup
         number += 1
         backup = source.with_name(f"{source.name}~{number}")
-    with AtomicFile(backup, permissions(source)) as copy, source.open("rb") as file:
+    with AtomicFile(backup, like=source) as copy, source.open("rb") as file:
         shutil.copyfileobj(file, copy.file)
         copy.commit()
     return backup

@@ -10,8 +10,9 @@ import codecs
 import hashlib
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -174,19 +175,32 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def permissions(path: Path) -> int:
-    """The permission bits of a file."""
-    return path.stat().st_mode & 0o7777
-
-
-def no_more_open_than(*paths: Path) -> int:
-    """The permission bits of a new file that tells what is in others: nobody but the owner can read or write it who
-    could not do so with each of them. The owner can, also where one is protected against writing, since a log is gone
-    on with."""
-    mode = _usual_mode()
+def no_more_open_than(new: Path, *paths: Path) -> int:
+    """The permission bits for a ``new`` file that tells what is in others: nobody but its owner can read or write it
+    who could not do so with each of them. The owner can, also where one is protected against writing, since a log is
+    gone on with."""
+    mode, group = _usual_mode(), new.stat().st_gid
     for path in paths:
-        mode &= permissions(path) | 0o600
+        status = path.stat()
+        allowed = status.st_mode | 0o600
+        if status.st_gid != group:  # whose members may be anybody there
+            common = allowed >> 3 & allowed & 0o007
+            allowed = allowed & 0o700 | common << 3 | common
+        mode &= allowed
     return mode
+
+
+def _take_permissions(new: Path, old: Path) -> None:
+    """Give a file the permission bits and the group of another one; the bits alone would open it to another group,
+    which gets no more than others where the group cannot be changed."""
+    status = old.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if new.stat().st_gid != status.st_gid:
+        try:
+            os.chown(new, -1, status.st_gid)
+        except OSError:
+            mode &= no_more_open_than(new, old) | 0o700
+    os.chmod(new, mode)
 
 
 def _usual_mode() -> int:
@@ -208,17 +222,18 @@ class AtomicFile:
     """A file written beside its destination and put in place by :meth:`commit`, whole or not at all.
 
     Used as a context manager: leaving it without a commit removes the temporary file. The destination keeps its
-    permission bits where it exists; a new file gets those of ``mode``, or what the umask allows.
+    permission bits and its group where it exists. A new file has those of the one that it is ``like``, or what the
+    umask allows, but is no more open than the files that it ``tells_of``.
 
     :raises BatchtransError: for a destination that is no file, as a directory or a device, and where no file can be
         written beside it.
     """
 
-    def __init__(self, destination: Path, mode: int | None = None) -> None:
+    def __init__(self, destination: Path, *, like: Path | None = None, tells_of: Iterable[Path] = ()) -> None:
         if os.path.exists(destination) and not os.path.isfile(destination):
             raise BatchtransError(f"{destination} is not a file that could be replaced", "Name another one.")
         self.destination = destination.resolve()  # behind a symbolic link the file is replaced, not the link
-        self._mode = mode
+        self._like, self._tells_of = like, tuple(tells_of)
         prefix, directory = f".{self.destination.name}.", self.destination.parent
         try:
             descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=directory)
@@ -241,11 +256,10 @@ class AtomicFile:
     def commit(self) -> None:
         """Replace the destination by this file."""
         self.close()
-        try:
-            mode = permissions(self.destination)
-        except FileNotFoundError:
-            mode = _usual_mode() if self._mode is None else self._mode
-        os.chmod(self.path, mode)
+        if like := self.destination if self.destination.exists() else self._like:
+            _take_permissions(self.path, like)
+        else:
+            os.chmod(self.path, no_more_open_than(self.path, *self._tells_of))
         os.replace(self.path, self.destination)
         self._committed = True
         sync_directory(self.destination.parent)
