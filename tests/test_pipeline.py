@@ -607,6 +607,8 @@ def test_a_log_of_another_document_is_not_gone_on_with(cli: Cli, tmp_path: Path)
     assert cli("run", "c.txt", *command[2:], "--log", "log").returncode == 0
     assert cli("run", "a.txt", *command[2:], "--log", "log", "--fresh").returncode == 0
     assert (tmp_path / "log.1").exists()
+    log.write_bytes(before.replace(b'"a.txt"', b'"' + b"a" * 300 + b'"'))  # as it may be called elsewhere
+    assert cli("run", "c.txt", *command[2:], "-o", "d.txt", "--log", log.name).returncode == 0
 
 
 def test_a_log_an_output_and_a_memory_must_be_different_files(cli: Cli, tmp_path: Path) -> None:

@@ -223,8 +223,8 @@ def refuse_log_of_another(job: Job) -> None:
     runs = read_history(job.log).runs if job.log.is_file() else []
     if not runs:
         return
-    other = Path(runs[-1].header["input"]["path"])
-    if other.is_file() and not other.samefile(job.source):
+    other = runs[-1].header["input"]["path"]
+    if os.path.isfile(other) and not os.path.samefile(other, job.source):
         raise UsageError(
             f"{job.log} is the log of {other}",
             f"Leave --log out or name another one; its translations are known with --memory {job.log}.",
