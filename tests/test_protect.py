@@ -281,6 +281,11 @@ def test_words_are_not_code(text: str) -> None:
     assert not protect.is_code_like(text)
 
 
+@pytest.mark.parametrize(("text", "code"), [("1" * 500_000, False), ("1" * 500_000 + "-", True)], ids=["no", "yes"])
+def test_a_long_text_without_blanks_does_not_take_for_ever(text: str, code: bool) -> None:
+    assert protect.is_code_like(text) is code
+
+
 @pytest.mark.parametrize(
     ("text", "copied"),
     [

@@ -200,7 +200,8 @@ def has_words(text: str, spans: Iterable[Span] = ()) -> bool:
     return any(map(str.isalpha, text[position:]))
 
 
-_CODE_LIKE = re.compile(r"(?=\S*[_\\/@#=]|\S*\d\S*[A-Z.:-]|\S*[A-Z.:-]\S*\d|\S*[a-z][A-Z])\S+")
+#: Two looks for what may stand in either order: one look for each order would take quadratic time.
+_CODE_LIKE = re.compile(r"(?:(?=\S*[_\\/@#=]|\S*[a-z][A-Z])|(?=\S*\d)(?=\S*[A-Z.:-]))\S+")
 _TWO_WORDS = re.compile(r"[^\W\d_]+/[^\W\d_]+(?:[.:?!…]|\.\.\.)?")
 
 
