@@ -233,3 +233,40 @@ def test_mending_twice_is_mending_once_and_keeps_placeholders(source: str, targe
     once = mended(source, target, language)
     assert mended(source, once, language) == once
     assert [once[s.start : s.end] for s in find(once)] == [target[s.start : s.end] for s in find(target)]
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("Song;MP3;Playlist;", ["Song", ";", "MP3", ";", "Playlist", ";"]),
+        (" tone mapping|curve|e-mail\n", ["tone mapping", "|", "curve", "|", "e-mail"]),
+        ("Windows®;C++;AT&T", ["Windows®;C++;AT&T"]),  # the mark of a brand is no letter: not sure to be words
+        ("sort|Name", ["sort|Name"]),  # a context and a name
+        ("Yes;No", ["Yes;No"]),
+        ("We came; we saw; we won", ["We came; we saw; we won"]),
+        ("color:red;width:10px;height:3px;", ["color:red;width:10px;height:3px;"]),
+        ("usr_x;bin_y;lib_z", ["usr_x;bin_y;lib_z"]),
+        ("a;;b;c", ["a;;b;c"]),
+        ("%s;name;size", ["%s;name;size"]),
+    ],
+)
+def test_the_items_of_a_list_are_texts_of_their_own(text: str, cores: list[str]) -> None:
+    parts = cut(text, frozenset(), "en")
+    assert [part.core for part in parts] == cores
+    assert "".join(part.put_back(part.core) for part in parts) == text
+    assert all(part.copied for part in parts if part.core in ";|")
+
+
+@given(st.lists(st.text("aB1 -;|", max_size=6), max_size=6), st.sampled_from(";|"))
+def test_a_list_keeps_what_parts_its_items(items: list[str], sign: str) -> None:
+    text = sign.join(items)
+    parts = cut(text, frozenset(), "en")
+    assert "".join(part.put_back(part.core) for part in parts) == text
+
+
+def test_keywords_come_back_with_all_their_signs(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Song;MP3;Playlist;\n", encoding="utf-8")
+    done = cli("run", "a.txt", "--to", "es", "--backend", "pseudo")
+    assert done.returncode == 0, done.stderr
+    found = (tmp_path / "a.es.txt").read_text(encoding="utf-8").strip()
+    assert found.count(";") == 3 and found.endswith(";") and ";MP3;" in found and "Song" not in found

@@ -22,6 +22,9 @@ from .types import MASK_BASE, Constraint
 _MOST_TRIED = 12
 #: What parts columns: a tab with the white space behind it, or three blanks, which are not a line's indentation.
 _GAP = re.compile(r"\t\s*|(?<=\S) {3,}(?=\S)")
+#: What parts the items of a list, and what an item is: a few plain words.
+_SEPARATORS = ";|"
+_ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .+'’&-])*")
 _QUOTES = {"java-format": "'", "icu-message-format": "'#"}
 
 
@@ -141,7 +144,8 @@ def cut(source: str, flags: frozenset[str], language: str, staying: Staying | No
     """The parts of a text in ``language``; the joined ``source`` of all parts is the text."""
     masked = protect.mask(source, _masked_spans(source, flags, staying)[: protect.MOST_MASKS])
     parts = []
-    for piece in (cell for passage in segmentation.split(masked.text, language) for cell in _cells(passage)):
+    passages = segmentation.split(masked.text, language)
+    for piece in (item for passage in passages for cell in _cells(passage) for item in _items(cell)):
         text, numbers = protect.renumber(piece)
         placeholders = tuple(masked.placeholders[number] for number in numbers)
         lead, wrapped, trail = protect.edges(text)
@@ -164,15 +168,29 @@ def _cells(text: str) -> list[str]:
     return [lead + core + trail] if len(cells) == 1 else [lead + cells[0], *cells[1:-1], cells[-1] + trail]
 
 
+def _items(text: str) -> list[str]:
+    """The items of a list of three or more and, by themselves, what parts them: the words by which a program is found
+    (``Audio;Song;Playlist;``) have nothing to do with each other, and a model loses the signs. In a sentence a blank
+    stands behind a semicolon."""
+    lead, core, trail = protect.edges(text)
+    for sign in _SEPARATORS:
+        items = core.removesuffix(sign).split(sign)
+        if len(items) > 2 and all(_ITEM.fullmatch(item) and item[-1] != " " for item in items):
+            pieces = [piece for piece in re.split(f"([{sign}])", core) if piece]
+            return [lead + pieces[0], *pieces[1:-1], pieces[-1] + trail]
+    return [text]
+
+
 def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) -> bool:
-    """Whether a text is its own translation: no words outside placeholders, or one word of code, maybe with tags."""
+    """Whether a text is its own translation: no words outside placeholders, or one word of code, maybe with tags. A list
+    of words (``Song;MP3;``) is no code, though it has no blank."""
     spans = _masked_spans(text, flags, staying)
     if not protect.has_words(text, spans):
         return True
     for span in reversed(spans):
         if span.kind == "tag":
             text = text[: span.start] + text[span.end :]
-    return protect.is_code_like(text.strip())
+    return protect.is_code_like(text.strip()) and len(_items(text)) == 1
 
 
 def _masked_spans(text: str, flags: frozenset[str], staying: Staying | None) -> list[protect.Span]:
