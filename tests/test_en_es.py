@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import random
 import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -25,6 +27,7 @@ RECIPE = PLUGIN / "recipe"
 MODEL = model_directory()
 sys.path.insert(0, str(RECIPE))
 
+import gather  # noqa: E402
 import rows  # noqa: E402
 
 import data  # noqa: E402
@@ -147,8 +150,8 @@ def test_masks_come_through(loaded: Any) -> None:
 
 
 @pytest.mark.model
-def test_outputs_on_cpu_are_those_of_the_gpu_in_float32(loaded: Any) -> None:
-    reference = json.loads((RECIPE / "gpu-fp32.json").read_text(encoding="utf-8"))
+def test_outputs_in_float32_are_those_that_were_shipped(loaded: Any) -> None:
+    reference = json.loads((RECIPE / "outputs-fp32.json").read_text(encoding="utf-8"))
     assert reference["base_fingerprint"] == fingerprint(MODEL / "base")
     expected = reference["rows"]
     assert len(expected) == 50
@@ -168,12 +171,10 @@ def test_the_samples_are_kept_out_of_the_training_data(tmp_path: Path) -> None:
     corpus.mkdir()
     (corpus / "SOURCES.tsv").write_text("source\tlicence\nmine\tMIT\n")
     pairs = ["I  LOST my last tray. what should I do?\tPerdí mi bandeja.\tmine", "A good day\tUn buen día\tmine"]
-    import lzma
-
     (corpus / "a.tsv.xz").write_bytes(lzma.compress("\n".join([*pairs, "No licence\tSin\tother", ""]).encode()))
     (tmp_path / "unseen.txt").write_text("Well. I lost my last tray. What should I do?\n")
     unseen = data.excluded_keys([tmp_path / "unseen.txt", *SAMPLES.glob("input.*")])
-    kept, dropped = data.clean(corpus, unseen | {data.key("I lost my last tray. What should I do?")})
+    kept, dropped = data.clean([corpus], unseen | {data.key("I lost my last tray. What should I do?")})
     assert list(kept) == [("A good day", "Un buen día")]
     assert dropped == Counter({"dev set or sample": 1, "no licence recorded": 1})
 
@@ -200,6 +201,87 @@ def test_every_sample_format_is_read_for_exclusion(name: str) -> None:
 )
 def test_noise_is_named(english: str, spanish: str, reason: str) -> None:
     assert data.fault(english, spanish) == reason
+
+
+def test_a_corpus_may_stand_in_several_directories(tmp_path: Path) -> None:
+    for name, line in (("one", "A dog\tUn perro\tfirst\n"), ("two", "A cat\tUn gato\tsecond\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SOURCES.tsv").write_text(f"source\tlicence\n{line.split()[-1]}\tMIT\n")
+        (tmp_path / name / "a.tsv.xz").write_bytes(lzma.compress(line.encode()))
+    kept, dropped = data.clean([tmp_path / "one", tmp_path / "two"], set())
+    assert kept == {("A dog", "Un perro"): "first", ("A cat", "Un gato"): "second"} and not dropped
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        (("~Master", "~Patrón"), ("Master", "Patrón")),
+        (("Fo~rm", "Formu~lario"), ("Form", "Formulario")),
+        (("Save _As", "_Guardar como"), ("Save As", "Guardar como")),
+        (("my_name", "nombre"), ("my_name", "nombre")),
+        (("a_b_c", "a_b_c"), ("a_b_c", "a_b_c")),
+    ],
+)
+def test_access_keys_are_taken_out_where_both_sides_have_one(pair: tuple[str, str], expected: tuple[str, str]) -> None:
+    assert gather.without_key(*pair) == expected
+
+
+@pytest.mark.parametrize(
+    ("english", "spanish", "usable"),
+    [
+        ("Delete %1", "Borrar %1", True),
+        ("Open {name}", "Abrir {name}", True),
+        ("Open {name}", "Abrir {nombre}", False),
+        ("Calc", "calc", False),
+        ("{n, plural, one {file} other {files}}", "{n, plural, one {archivo} other {archivos}}", False),
+        ("x" * 400, "y" * 400, False),
+        (" ", "a", False),
+    ],
+)
+def test_what_is_gathered_is_translated_short_and_has_its_placeholders(
+    english: str, spanish: str, usable: bool
+) -> None:
+    assert gather.usable(english, spanish) is usable
+
+
+def test_the_lexicon_gives_rare_words_in_their_first_sense(tmp_path: Path) -> None:
+    (tmp_path / "wn-data-spa.tab").write_text(
+        "# head\n00000001-n\tlemma\tvórtice\n00000001-n\tlemma\tremolino\n00000002-n\tlemma\tverbena\n"
+        "00000003-n\tlemma\tcelda\n00000004-n\tlemma\tcanis lupus\n00000001-v\tlemma\tgirar\n"
+        "00000005-n\tlemma\tMadrid\n",
+        encoding="utf-8",
+    )
+    folder = tmp_path / "usr" / "share" / "wordnet"
+    folder.mkdir(parents=True)
+    for part in ("noun", "verb", "adj", "adv"):
+        (folder / f"index.{part}").write_text("  1 licence\n")
+        (folder / f"data.{part}").write_text("  1 licence\n")
+    with (folder / "index.noun").open("a") as file:
+        for word, tagged, senses in (
+            ("vortex", 3, ("00000001", "00000002")),  # the first sense, and of its words the one that is alike
+            ("cell", 5, ("00000003",)),  # common in the corpus
+            ("wolf", 1, ("00000004",)),  # Latin that the corpus does not know
+            ("madrid", 0, ("00000005",)),  # a name
+            ("ibm", 0, ("00000002",)),  # in capitals where it is written
+        ):
+            file.write(f"{word} n {len(senses)} 1 @ {len(senses)} {tagged} {' '.join(senses)}  \n")
+    with (folder / "data.noun").open("a") as file:
+        for offset, word in enumerate(("vortex", "cell", "wolf", "Madrid", "IBM"), 1):
+            file.write(f"{offset:08} 03 n 01 {word} 0 000 | gloss\n")
+    with (folder / "index.verb").open("a") as file:
+        file.write("vortex v 1 1 @ 1 0 00000001  \n")
+    with (folder / "data.verb").open("a") as file:
+        file.write("00000001 29 v 01 vortex 0 000 | gloss\n")
+    assert list(gather.lexicon(tmp_path, Counter({"cell": 900}), Counter())) == [("vortex", "vórtice")]
+
+
+def test_fluent_messages_give_their_plain_texts_with_the_brand() -> None:
+    pytest.importorskip("fluent.syntax")
+    text = (
+        "title = Welcome to { -brand-short-name }\ncount = { $n } tabs\nbutton =\n"
+        "    .label = Save\n    .accesskey = S\n-term = no message\n"
+    )
+    assert gather._fluent(text) == {"title.": "Welcome to Firefox", "button.label": "Save"}
 
 
 def test_masks_stand_for_the_same_placeholder_on_both_sides() -> None:
@@ -301,6 +383,80 @@ def test_an_epoch_draws_a_pair_as_often_as_its_weight_says() -> None:
     assert (counts["1000"], counts["1001"]) == (1, 2)
     assert 400 < sum(counts[str(number)] for number in range(1000)) < 600
     assert rows.epoch(pairs, 1) == rows.epoch(pairs, 1) != rows.epoch(pairs, 2)
+
+
+def test_a_word_of_a_lexicon_is_often_met_with_a_capital() -> None:
+    seen = Counter(rows.augment(pair("ripple", "onda"), random.Random(seed)) for seed in range(2000))
+    assert seen["Ripple", "Onda"] > 700 < seen["ripple", "onda"]
+
+
+@pytest.mark.model
+def test_an_adapter_is_drawn_a_share_of_labels_and_each_of_them_equally_often() -> None:
+    import adapter
+
+    known = [pair(f"label {number}", "x") for number in range(10)]
+    known += [pair(f"a longer text with number {number}", "x") for number in range(1000)]
+    drawn = adapter.draw(known, 400, 0.75, 1)
+    counts = Counter(each.english for each in drawn if each.english.startswith("label"))
+    assert len(drawn) == 400 and set(counts.values()) == {30} and len(counts) == 10
+    assert drawn == adapter.draw(known, 400, 0.75, 1) != adapter.draw(known, 400, 0.75, 2)
+    by_weight = Counter(each.english for each in adapter.draw(known, 2020, None, 1))
+    assert set(by_weight.values()) == {2}
+
+
+def _adapter(folder: Path, factors: dict[str, Any], rank: int, prompt: str = "p") -> Path:
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    save_file(factors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"r": rank, "lora_alpha": 2 * rank}))
+    card = {"base_fingerprint": "b", "prompt_sha256": prompt, "lora": {"r": rank}, "training": [folder.name]}
+    (folder / "batchtrans.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.mark.model
+def test_averaged_adapters_make_the_averaged_change(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    generator = torch.Generator().manual_seed(1)
+    made = []
+    for _ in range(2):  # rank 2 each, in a place for 4: their average fits
+        inner, outer = (torch.randn(shape, generator=generator) for shape in ((4, 12), (8, 4)))
+        inner[2:] = 0
+        made.append({"layer.lora_A.weight": inner, "layer.lora_B.weight": outer})
+    paths = [_adapter(tmp_path / str(number), factors, 4) for number, factors in enumerate(made)]
+    command = [sys.executable, str(RECIPE / "average.py"), *map(str, paths), "--shares", "0.25", "0.75"]
+    done = subprocess.run([*command, "-o", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    expected = sum(
+        share * factors["layer.lora_B.weight"] @ factors["layer.lora_A.weight"]
+        for share, factors in zip((0.25, 0.75), made, strict=True)
+    )
+    change = found["layer.lora_B.weight"].float() @ found["layer.lora_A.weight"].float()
+    assert (change - expected).abs().max() < 0.01 * expected.abs().max()
+    card = json.loads((tmp_path / "out" / "batchtrans.json").read_text())
+    assert [part["share"] for part in card["training"]["average_of"]] == [0.25, 0.75]
+    assert card["training"]["squares_left_out"] == 0
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("prompt", "shares", "message"), [("other", ["0.5", "0.5"], "different"), ("p", ["0.5", "0.6"], "together are 1")]
+)
+def test_adapters_that_do_not_belong_together_are_not_averaged(
+    tmp_path: Path, prompt: str, shares: list[str], message: str
+) -> None:
+    import torch
+
+    factors = {"layer.lora_A.weight": torch.ones(1, 2), "layer.lora_B.weight": torch.ones(2, 1)}
+    paths = [_adapter(tmp_path / "one", factors, 1), _adapter(tmp_path / "two", factors, 1, prompt)]
+    command = [sys.executable, str(RECIPE / "average.py"), *map(str, paths), "--shares", *shares]
+    done = subprocess.run([*command, "-o", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 2 and message in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.model

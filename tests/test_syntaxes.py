@@ -366,7 +366,17 @@ def test_an_option_is_known_by_the_long_one_beside_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sign"), [("_File", "_"), ("Save &As", "&"), ("E~xit", "~"), ("~Open", "~"), ("Op_en", "_")]
+    ("text", "sign"),
+    [
+        ("_File", "_"),
+        ("Save &As", "&"),
+        ("E~xit", "~"),
+        ("~Open", "~"),
+        ("Op_en", "_"),
+        ("Use e_xact values", "_"),
+        ("Screenshot dela_y: ", "_"),
+        ("Show ima&ge", "&"),
+    ],
 )
 def test_a_label_has_one_access_key(text: str, sign: str) -> None:
     assert access_key(text) == sign
@@ -374,7 +384,18 @@ def test_a_label_has_one_access_key(text: str, sign: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["max_size", "AT&T", "R&D", "a & b", "~/.config", "~5", "_a_", "&amp; x", "File", "&&x", "Use the _file " * 9],
+    [
+        *(
+            "Set wal_level first",
+            "In time_t",
+            "Unmatched e_type: %d",
+            "Call g_free()",
+            "With e_ident[3]",
+            "Go to q&a=b",
+        ),
+        *("Choose the x_1", "Follow foo&bar=baz"),
+        *("max_size", "AT&T", "R&D", "a & b", "~/.config", "~5", "_a_", "&amp; x", "File", "&&x", "Use the _file " * 9),
+    ],
 )
 def test_no_access_key_is_seen_where_there_is_none(text: str) -> None:
     assert access_key(text) == ""

@@ -182,8 +182,8 @@ def _items(text: str) -> list[str]:
 
 
 def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) -> bool:
-    """Whether a text is its own translation: no words outside placeholders, or one word of code, maybe with tags. A list
-    of words (``Song;MP3;``) is no code, though it has no blank."""
+    """Whether a text is its own translation: no words outside placeholders, or one word of code, maybe with tags. A
+    list of words (``Song;MP3;``) is no code, though it has no blank."""
     spans = _masked_spans(text, flags, staying)
     if not protect.has_words(text, spans):
         return True

@@ -129,9 +129,18 @@ def emphases(text: str) -> list[str]:
 _LABEL = 60  # characters of the longest text of a menu or a button
 #: A sign before the first letter of a word, or within a capitalised one.
 _KEY = re.compile(r"(?:(?<![^\s(])(?=.[A-Za-z])|\b[A-Z][a-z]*(?=.[a-z]))([&_~])(?!\w+;|\S*/)")
+#: A sign within a word in small letters. An underscore there is mostly that of a name (``wal_level``, ``time_t``), but
+#: where one letter alone stands before it or behind it.
+_KEY_IN_SMALL = re.compile(
+    r"(?<=\s)(?:[a-z]+(?=[&~][a-z])|[a-z](?=_[a-z]{3})|[a-z]{3,}(?=_[a-su-z](?![a-z])))([&_~])[a-z]+(?=[\s.:…?!]|\Z)"
+)
 
 
 def access_key(text: str) -> str:
     """The sign that marks the one access key of a label (``_File``, ``Save &As``, ``E~xit``), if there is one."""
-    found = _KEY.search(text) if len(text) <= _LABEL and any(sign in text for sign in "&_~") else None
+    if len(text) > _LABEL or not any(sign in text for sign in "&_~"):
+        return ""
+    found = _KEY.search(text)
+    if not found and "%" not in text:  # a message, in which a name of code is likelier
+        found = _KEY_IN_SMALL.search(text)
     return found[1] if found and text.count(found[1]) == 1 else ""
