@@ -159,12 +159,22 @@ def test_an_interrupt_while_a_batch_is_sent_leaves_nothing_to_wait_for() -> None
     backend = started("yes")
     service, process = backend._service, process_of(backend)
     assert isinstance(service, OwnProcess)
+    batch = [Request(number, "a text that fills the pipe " * 20) for number in range(20_000)]
     process.suspend()  # so that the pipe fills
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    over = threading.Event()
+
+    def interrupt() -> None:
+        wait = 0.5
+        while not over.wait(wait):  # once is not always enough: in a finaliser Python ignores the exception
+            os.kill(os.getpid(), signal.SIGINT)
+            wait = 30
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        backend.expect([Request(number, "a text that fills the pipe " * 20) for number in range(20_000)])
-    timer.join()
+        backend.expect(batch)
+    over.set()
+    thread.join()
     process.resume()
     with pytest.raises(BackendError, match="ended by signal 15"):
         list(backend.translate(MANY[:10]))
