@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from rows import Pair, epoch, read_pairs, texts
 
+from batchtrans_llama.card import read_adapter
 from batchtrans_llama.fingerprint import fingerprint
 from batchtrans_llama.load import Loaded, load_to_train, read_tokenizer
 from batchtrans_llama.prompt import PROMPT, encode_examples, mask_count, prompt_hash
@@ -28,17 +29,39 @@ from batchtrans_llama.training.step import CompletionLoss, make_batch
 
 CHUNK = 16_384  # pairs that one worker encodes at a time
 LONGEST = 512  # tokens in a row; a longer one is dropped
+LABEL_WORDS = 4  # a pair of more English words is no label
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 
 
 def make_rows(args: argparse.Namespace) -> list[Row]:
-    """Training rows: pairs drawn by weight, augmented and encoded in several processes."""
-    pairs = epoch(read_pairs(args.pairs, args.limit), args.seed)[: args.examples]
+    """Training rows: drawn, augmented and encoded in several processes."""
+    pairs = draw(read_pairs(args.pairs, args.limit), args.examples, args.labels, args.seed)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     seeds = [args.seed + number for number in range(len(chunks))]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.workers, mp_context=context) as pool:
         return [row for rows in pool.map(_encode, chunks, seeds, [args.base] * len(chunks)) for row in rows]
+
+
+def draw(known: list[Pair], count: int, label_share: float | None, seed: int) -> list[Pair]:
+    """``count`` pairs by weight, epoch after epoch. Labels make up ``label_share`` of them, which is more passes over
+    the labels and fewer over the rest, or where that is None what the weights give them."""
+    if label_share is None:
+        return _epochs(known, count, seed)
+    labels = [pair for pair in known if len(pair.english.split()) <= LABEL_WORDS]
+    others = [pair for pair in known if len(pair.english.split()) > LABEL_WORDS]
+    of_labels = round(count * label_share)
+    pairs = _epochs(labels, of_labels, seed) + _epochs(others, count - of_labels, seed)
+    random.Random(seed).shuffle(pairs)
+    return pairs
+
+
+def _epochs(known: list[Pair], count: int, seed: int) -> list[Pair]:
+    drawn: list[Pair] = []
+    while known and len(drawn) < count:
+        drawn += epoch(known, seed)
+        seed += 1
+    return drawn[:count]
 
 
 def _encode(pairs: list[Pair], seed: int, base: Path) -> list[Row]:
@@ -60,9 +83,11 @@ def make_batches(rows: list[Row], tokens: int, seed: int) -> list[list[Row]]:
 
 
 def load(args: argparse.Namespace) -> Loaded:
-    """The 4-bit base with a fresh adapter beside every attention and MLP projection, all but the 4 bits in float32."""
+    """The 4-bit base with an adapter beside every attention and MLP projection, a fresh one or that of ``--start``, all
+    but the 4 bits in float32."""
     lora = {"r": args.rank, "lora_alpha": 2 * args.rank, "lora_dropout": 0.05, "target_modules": list(PROJECTIONS)}
-    return load_to_train(args.base, None, lora, "nf4", dtype="float32", quant="nf4")
+    start = read_adapter(args.start) if args.start else None
+    return load_to_train(args.base, start, lora, "nf4", dtype="float32", quant="nf4")
 
 
 def train(loaded: Loaded, batches: list[list[Row]], args: argparse.Namespace) -> Iterator[dict[str, float]]:
@@ -104,6 +129,8 @@ def save(model: Any, output: Path) -> None:
 
 def card(args: argparse.Namespace, tokenizer: Any, rows: int, last: dict[str, float]) -> dict[str, Any]:
     """What stands in batchtrans.json: enough to refuse a wrong base and to make the adapter again."""
+    before = json.loads((args.start / "batchtrans.json").read_text(encoding="utf-8"))["training"] if args.start else []
+    stage = {"seed": args.seed, "rate": args.rate, "tokens_in_batch": args.tokens, "labels": args.labels, **last}
     return {
         "schema": 1,
         "base_fingerprint": fingerprint(args.base),
@@ -115,7 +142,7 @@ def card(args: argparse.Namespace, tokenizer: Any, rows: int, last: dict[str, fl
         "masks": mask_count(tokenizer),
         "lora": {"r": args.rank, "alpha": 2 * args.rank, "dropout": 0.05, "target_modules": list(PROJECTIONS)},
         "data": {args.pairs.name: {"sha256": hashlib.sha256(args.pairs.read_bytes()).hexdigest(), "rows": rows}},
-        "training": {"seed": args.seed, "rate": args.rate, "tokens_in_batch": args.tokens, **last},
+        "training": [*before, stage],
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": {name: version(name) for name in PACKAGES},
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -128,6 +155,8 @@ def main() -> None:
     parser.add_argument("base", type=Path, help="directory of quantise.py")
     parser.add_argument("-o", "--output", type=Path, required=True, help="directory to write")
     parser.add_argument("--examples", type=int, default=900_000, help="rows to train on, drawn by weight")
+    parser.add_argument("--labels", type=float, help="share of labels among the rows [what the weights give them]")
+    parser.add_argument("--start", type=Path, help="adapter to go on from")
     parser.add_argument("--tokens", type=int, default=32_768, help="padded tokens in a batch")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rank", type=int, default=16)

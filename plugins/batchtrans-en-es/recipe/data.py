@@ -10,19 +10,21 @@ import lzma
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from batchtrans.syntaxes.prose import emphases
 
 #: How often a source is seen in an epoch, by the start of its name; 2 where nothing fits: interface strings, public
 #: information, prose. The documentation of a few products is two thirds of the corpus and must not drown the rest, and
-#: machine translation only fills gaps.
+#: machine translation only fills gaps; the words of gather.py stand nowhere else and must be met several times.
 WEIGHTS = {
     "ms-dotnet-ht": 0.6, "ms-dyn365ops-ht": 0.6, "ms-aspnetcore-ht": 0.6, "ms-dyn365smb-ht": 0.6,
     "ms-alchemy-mt": 0.3, "ms-aspnetcore-mt": 0.3, "ms-dotnet-mt": 0.3, "ms-dotnet-bulk": 0.3,
     "ms-officedev-mt": 0.3, "ms-skype-mt": 0.3, "ms-win32-mt": 0.3,
     "ms-": 1.0, "python-docs-es": 1.0, "php-manual-es": 1.0, "react-": 1.0, "tldr-pages": 1.0,
     "osm-id-tagging": 1.0, "cldr-names": 1.0, "tatoeba-pivot": 1.0,
+    "libreoffice-ui": 4.0, "mozilla-ui": 3.0, "cldr-emoji": 4.0, "wordnet-mcr": 4.0,
 }  # fmt: skip
 LONGEST = 700  # characters; a longer segment is split into sentences before it reaches a model
 
@@ -149,13 +151,15 @@ def weight(source: str) -> float:
     return next((value for start, value in WEIGHTS.items() if source.startswith(start)), 2.0)
 
 
-def clean(corpus: Path, unseen: set[str]) -> tuple[dict[tuple[str, str], str], Counter[str]]:
+def clean(corpora: list[Path], unseen: set[str]) -> tuple[dict[tuple[str, str], str], Counter[str]]:
     """The kept pairs with their source, and how many were dropped for which reason."""
-    with (corpus / "SOURCES.tsv").open(encoding="utf-8", newline="") as file:
-        licensed = {row["source"] for row in csv.DictReader(file, delimiter="\t")}
+    licensed = set()
+    for corpus in corpora:
+        with (corpus / "SOURCES.tsv").open(encoding="utf-8", newline="") as file:
+            licensed.update(row["source"] for row in csv.DictReader(file, delimiter="\t"))
     kept: dict[tuple[str, str], str] = {}
     dropped: Counter[str] = Counter()
-    for english, spanish, source in read_corpus(corpus):
+    for english, spanish, source in chain.from_iterable(map(read_corpus, corpora)):
         if source not in licensed:
             reason = "no licence recorded"
         elif key(english) in unseen:
@@ -175,12 +179,12 @@ def clean(corpus: Path, unseen: set[str]) -> tuple[dict[tuple[str, str], str], C
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="directory with *.tsv.xz and SOURCES.tsv")
+    parser.add_argument("corpora", type=Path, nargs="+", help="directories with *.tsv.xz and SOURCES.tsv")
     parser.add_argument("-o", "--output", type=Path, required=True, help="pairs file to write")
     parser.add_argument("--exclude", type=Path, nargs="*", default=[], help="dev sets and samples to keep unseen")
     args = parser.parse_args()
 
-    kept, dropped = clean(args.corpus, excluded_keys(args.exclude))
+    kept, dropped = clean(args.corpora, excluded_keys(args.exclude))
     rows = (f"{english}\t{spanish}\t{source}\n" for (english, spanish), source in kept.items())
     text = "".join(rows).encode("utf-8")
     args.output.write_bytes(text)

@@ -162,7 +162,7 @@ def main() -> None:
             for source, out in zip(inputs, decode(tuned, inputs), strict=True)
         ]
         text = json.dumps({**about, "rows": rows}, indent=1, ensure_ascii=False)
-        (args.output / "gpu-fp32.json").write_text(text + "\n", encoding="utf-8")
+        (args.output / "outputs-fp32.json").write_text(text + "\n", encoding="utf-8")
         for row in rows[::3]:
             print(f"{row['source']}  =>  {row['target']}  [{row['stop']}]", flush=True)
     everything = [pair for pairs in sets.values() for pair in pairs if "\n" not in pair[0]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that wants a GPU, one after the other and without a hand: base, 4 bits, adapter, scores, probes.
+# The base, on a GPU and without a hand: base, 4 bits, what these cost with a first adapter, scores, probes.
 # job.sh PAIRS TOKENIZER DEV WORK BASE_MINUTES ADAPTER_MINUTES; beside the minutes it takes about five.
 set -euo pipefail
 pairs=$1 tokenizer=$2 dev=$3 work=$4 base_minutes=$5 adapter_minutes=$6

@@ -25,6 +25,7 @@ _COMMON_COPY_SHARE = 0.7  # of those that speak of Tom or Mary, as a good part o
 _MASKED_NAME_SHARE = 0.12  # of the replaced words: by a mask, so that masks are met in all kinds of sentences
 _UPPER_SHARE = 0.05  # of labels: both sides in capitals
 _TITLE_SHARE = 0.2  # of labels: The English In Title Case, the Spanish as a sentence has it
+_WORD_TITLE_SHARE = 0.5  # of single words in small letters, as a lexicon has them
 _MARK_SHARE = 0.05  # of labels: a colon or an ellipsis behind both sides
 _JOIN_SHARE = 0.06  # of sentences: two or three in one row, since long rows of everyday language are rare
 _JOINED_LONGEST = 350  # characters
@@ -130,12 +131,13 @@ def augment(pair: Pair, chance: random.Random) -> tuple[str, str]:
         return _invented(pair, chance)
     if len(pair.english.split()) <= 4 and pair.english[-1:].isalpha():
         draw = chance.random()
+        title_share = _WORD_TITLE_SHARE if pair.english.islower() and pair.english.isalpha() else _TITLE_SHARE
         if draw < _UPPER_SHARE:
             return pair.english.upper(), pair.spanish.upper()
-        if draw < _UPPER_SHARE + _TITLE_SHARE:
+        if draw < _UPPER_SHARE + title_share:
             english = " ".join(word[:1].upper() + word[1:] for word in pair.english.split())
             return english, pair.spanish[:1].upper() + pair.spanish[1:]
-        if draw < _UPPER_SHARE + _TITLE_SHARE + _MARK_SHARE and pair.spanish[-1:].isalpha():
+        if draw < _UPPER_SHARE + title_share + _MARK_SHARE and pair.spanish[-1:].isalpha():
             mark = chance.choice((":", "...", "…"))
             return pair.english + mark, pair.spanish + mark
     return pair.english, pair.spanish
