@@ -197,11 +197,28 @@ def test_an_output_that_cannot_be_replaced_is_named_with_its_directory(cli: Cli,
     assert b"error: closed/a.es.txt cannot be replaced in the directory closed: Permission denied\n" in done.stderr
 
 
+#: As users have it: standard output keeps what it could not write until the end.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def test_a_reader_that_goes_early_is_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n" * 100_000)
+    command = [sys.executable, "-m", "batchtrans", "run", "a.txt", *PSEUDO, "-o", "-"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=BUFFERED
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert b"Exception ignored" not in said and b"Traceback" not in said
+
+
 def test_what_standard_output_does_not_take_is_not_said_to_be_written(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one thing\n")
     command = [sys.executable, "-m", "batchtrans", "run", "a.txt", *PSEUDO, "-o", "-"]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=60, env=BUFFERED)
     assert done.returncode == 1
     assert done.stderr == (
         b"batchtrans: error: standard output cannot be written: No space left on device\n  Name a file with -o.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -77,7 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         click.echo(f"batchtrans: error: {_os_message(error)}", err=True)
         code = 1
+    _drop_what_stdout_refuses()
     return code if isinstance(code, int) else 0
+
+
+def _drop_what_stdout_refuses() -> None:
+    """Else Python tries once more when it ends, complains, and exits with 120 whatever was said before."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(error: BatchtransError) -> None:
