@@ -164,21 +164,28 @@ def _cells(text: str) -> list[str]:
         return [text]
     lead, core, trail = protect.edges(text)
     ends = [match.end() for match in _GAP.finditer(core)]
-    cells = [core[start:end] for start, end in pairwise((0, *ends, len(core)))]
-    return [lead + core + trail] if len(cells) == 1 else [lead + cells[0], *cells[1:-1], cells[-1] + trail]
+    return _between(lead, [core[start:end] for start, end in pairwise((0, *ends, len(core)))], trail)
 
 
 def _items(text: str) -> list[str]:
     """The items of a list of three or more and, by themselves, what parts them: the words by which a program is found
     (``Audio;Song;Playlist;``) have nothing to do with each other, and a model loses the signs. In a sentence a blank
     stands behind a semicolon."""
+    if not any(sign in text for sign in _SEPARATORS):
+        return [text]
     lead, core, trail = protect.edges(text)
     for sign in _SEPARATORS:
         items = core.removesuffix(sign).split(sign)
         if len(items) > 2 and all(_ITEM.fullmatch(item) and item[-1] != " " for item in items):
-            pieces = [piece for piece in re.split(f"([{sign}])", core) if piece]
-            return [lead + pieces[0], *pieces[1:-1], pieces[-1] + trail]
+            return _between(lead, [piece for piece in re.split(f"([{sign}])", core) if piece], trail)
     return [text]
+
+
+def _between(lead: str, pieces: list[str], trail: str) -> list[str]:
+    """The pieces of a text's core with the edges of the text at the first and the last one."""
+    pieces[0] = lead + pieces[0]
+    pieces[-1] += trail
+    return pieces
 
 
 def is_copy(text: str, flags: frozenset[str], staying: Staying | None = None) -> bool:
