@@ -248,16 +248,20 @@ def test_mending_twice_is_mending_once_and_keeps_placeholders(source: str, targe
         ("usr_x;bin_y;lib_z", ["usr_x;bin_y;lib_z"]),
         ("a;;b;c", ["a;;b;c"]),
         ("%s;name;size", ["%s;name;size"]),
+        ("/Buddies/Add Buddy (new)...", ["/", "Buddies", "/", "Add Buddy (new)..."]),
+        ("/usr/share/doc", ["/usr/share/doc"]),
+        ("/Library/Fonts", ["/Library/Fonts"]),
+        ("Cut/Copy/Paste", ["Cut/Copy/Paste"]),
     ],
 )
 def test_the_items_of_a_list_are_texts_of_their_own(text: str, cores: list[str]) -> None:
     parts = cut(text, frozenset(), "en")
     assert [part.core for part in parts] == cores
     assert "".join(part.put_back(part.core) for part in parts) == text
-    assert all(part.copied for part in parts if part.core in ";|")
+    assert all(part.copied for part in parts if part.core in ";|/")
 
 
-@given(st.lists(st.text("aB1 -;|", max_size=6), max_size=6), st.sampled_from(";|"))
+@given(st.lists(st.text("aB1 -;|/", max_size=6), max_size=6), st.sampled_from(";|/"))
 def test_a_list_keeps_what_parts_its_items(items: list[str], sign: str) -> None:
     text = sign.join(items)
     parts = cut(text, frozenset(), "en")

@@ -15,16 +15,17 @@ from typing import NamedTuple
 
 from . import protect, segmentation, syntaxes
 from .placeholders import compare_placeholders, compare_strictly, listed
-from .syntaxes.prose import SIGNS
+from .syntaxes.prose import MENU_PATH, SIGNS
 from .types import MASK_BASE, Constraint
 
 #: Of more placeholders it is not tried out which of them may change places.
 _MOST_TRIED = 12
 #: What parts columns: a tab with the white space behind it, or three blanks, which are not a line's indentation.
 _GAP = re.compile(r"\t\s*|(?<=\S) {3,}(?=\S)")
-#: What parts the items of a list, and what an item is: a few plain words.
+#: What parts the items of a list, and what an item is: a few plain words; in the path of a menu, a label.
 _SEPARATORS = ";|"
 _ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .+'’&-])*")
+_MENU_ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .…:+'’&()-])*")
 _QUOTES = {"java-format": "'", "icu-message-format": "'#"}
 
 
@@ -170,15 +171,22 @@ def _cells(text: str) -> list[str]:
 def _items(text: str) -> list[str]:
     """The items of a list of three or more and, by themselves, what parts them: the words by which a program is found
     (``Audio;Song;Playlist;``) have nothing to do with each other, and a model loses the signs. In a sentence a blank
-    stands behind a semicolon."""
-    if not any(sign in text for sign in _SEPARATORS):
+    stands behind a semicolon. The path of a menu (``/Help/About``) is a list of labels."""
+    if not any(sign in text for sign in _SEPARATORS + "/"):
         return [text]
     lead, core, trail = protect.edges(text)
     for sign in _SEPARATORS:
         items = core.removesuffix(sign).split(sign)
         if len(items) > 2 and all(_ITEM.fullmatch(item) and item[-1] != " " for item in items):
-            return _between(lead, [piece for piece in re.split(f"([{sign}])", core) if piece], trail)
+            return _between(lead, _parted(core, sign), trail)
+    if MENU_PATH.match(core) and all(_MENU_ITEM.fullmatch(item) for item in core[1:].split("/")):
+        return _between(lead, _parted(core, "/"), trail)
     return [text]
+
+
+def _parted(text: str, sign: str) -> list[str]:
+    """What stands between the signs of a text, and the signs."""
+    return [piece for piece in re.split(f"([{sign}])", text) if piece]
 
 
 def _between(lead: str, pieces: list[str], trail: str) -> list[str]:
