@@ -249,6 +249,8 @@ def test_mending_twice_is_mending_once_and_keeps_placeholders(source: str, targe
         ("a;;b;c", ["a;;b;c"]),
         ("%s;name;size", ["%s;name;size"]),
         ("/Buddies/Add Buddy (new)...", ["/", "Buddies", "/", "Add Buddy (new)..."]),
+        ("/_View/Show _Empty", ["/_View/Show _Empty"]),  # a key within an item: one text
+        ("/_Show/_Empty Groups", ["/_", "Show", "/_", "Empty Groups"]),
         ("/usr/share/doc", ["/usr/share/doc"]),
         ("/Library/Fonts", ["/Library/Fonts"]),
         ("Cut/Copy/Paste", ["Cut/Copy/Paste"]),
@@ -258,7 +260,8 @@ def test_the_items_of_a_list_are_texts_of_their_own(text: str, cores: list[str])
     parts = cut(text, frozenset(), "en")
     assert [part.core for part in parts] == cores
     assert "".join(part.put_back(part.core) for part in parts) == text
-    assert all(part.copied for part in parts if part.core in ";|/")
+    assert all(part.copied for part in parts if part.core in (*";|/", "/_"))
+    assert not any(part.copied for part in parts if part.core in ("Show", "Song", "curve", "Empty Groups"))
 
 
 @given(st.lists(st.text("aB1 -;|/", max_size=6), max_size=6), st.sampled_from(";|/"))

@@ -22,9 +22,11 @@ from .types import MASK_BASE, Constraint
 _MOST_TRIED = 12
 #: What parts columns: a tab with the white space behind it, or three blanks, which are not a line's indentation.
 _GAP = re.compile(r"\t\s*|(?<=\S) {3,}(?=\S)")
-#: What parts the items of a list, and what an item is: a few plain words; in the path of a menu, a label.
+#: What parts the items of a list, and what an item is: a few plain words; in the path of a menu, a label, whose access
+#: key stays at its beginning.
 _SEPARATORS = ";|"
 _ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .+'’&-])*")
+_MENU_SIGN = "/_?"
 _MENU_ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .…:+'’&()-])*")
 _QUOTES = {"java-format": "'", "icu-message-format": "'#"}
 
@@ -178,15 +180,15 @@ def _items(text: str) -> list[str]:
     for sign in _SEPARATORS:
         items = core.removesuffix(sign).split(sign)
         if len(items) > 2 and all(_ITEM.fullmatch(item) and item[-1] != " " for item in items):
-            return _between(lead, _parted(core, sign), trail)
-    if MENU_PATH.match(core) and all(_MENU_ITEM.fullmatch(item) for item in core[1:].split("/")):
-        return _between(lead, _parted(core, "/"), trail)
+            return _between(lead, _parted(core, f"[{sign}]"), trail)
+    if MENU_PATH.match(core) and all(_MENU_ITEM.fullmatch(item) for item in re.split(_MENU_SIGN, core)[1:]):
+        return _between(lead, _parted(core, _MENU_SIGN), trail)
     return [text]
 
 
 def _parted(text: str, sign: str) -> list[str]:
     """What stands between the signs of a text, and the signs."""
-    return [piece for piece in re.split(f"([{sign}])", text) if piece]
+    return [piece for piece in re.split(f"({sign})", text) if piece]
 
 
 def _between(lead: str, pieces: list[str], trail: str) -> list[str]:
