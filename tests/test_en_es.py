@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import lzma
 import random
 import re
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -27,8 +29,10 @@ RECIPE = PLUGIN / "recipe"
 MODEL = model_directory()
 sys.path.insert(0, str(RECIPE))
 
+import formats  # noqa: E402
 import gather  # noqa: E402
 import rows  # noqa: E402
+import sources  # noqa: E402
 
 import data  # noqa: E402
 
@@ -220,6 +224,8 @@ def test_a_corpus_may_stand_in_several_directories(tmp_path: Path) -> None:
         (("Save _As", "_Guardar como"), ("Save As", "Guardar como")),
         (("my_name", "nombre"), ("my_name", "nombre")),
         (("a_b_c", "a_b_c"), ("a_b_c", "a_b_c")),
+        (("Set %(max_value)s", "Fije %(max_value)s"), ("Set %(max_value)s", "Fije %(max_value)s")),
+        (("One&nbsp;two", "Uno&nbsp;dos"), ("One&nbsp;two", "Uno&nbsp;dos")),
     ],
 )
 def test_access_keys_are_taken_out_where_both_sides_have_one(pair: tuple[str, str], expected: tuple[str, str]) -> None:
@@ -281,7 +287,107 @@ def test_fluent_messages_give_their_plain_texts_with_the_brand() -> None:
         "title = Welcome to { -brand-short-name }\ncount = { $n } tabs\nbutton =\n"
         "    .label = Save\n    .accesskey = S\n-term = no message\n"
     )
-    assert gather._fluent(text) == {"title.": "Welcome to Firefox", "button.label": "Save"}
+    assert sources._fluent(text) == {"title.": "Welcome to Firefox", "button.label": "Save"}
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "expected"),
+    [
+        (formats.json_strings, '{"a": {"b": "Save"}, "n": 3, "l": ["One"]}', {"a.b": "Save", "l.0": "One"}),
+        (
+            formats.java_properties,
+            "# note\nsave = Guardar\\u0020todo\nlong: one \\\n   two\nit=don''t\n! old=x\n",
+            {"save": "Guardar todo", "long": "one two", "it": "don't"},
+        ),
+        (
+            formats.android_strings,
+            '<resources><string name="a">Don\\\'t\\nstop</string><string name="b">An <b>x</b></string></resources>',
+            {"a": "Don't\nstop"},
+        ),
+        (formats.resx_strings, '<root><data name="a"><value>Acres</value></data></root>', {"a": "Acres"}),
+        (
+            formats.php_strings,
+            "<?php\nreturn [\n 'a' => [\n  'b' => 'It\\'s',\n ],\n 'c' => 'Save',\n];\n",
+            {"a.b": "It's", "c": "Save"},
+        ),
+        (formats.ini_strings, "; note\n[repo]\nname = `Name`\n", {"[repo]name": "Name"}),
+    ],
+)
+def test_resource_files_are_read_by_key(read: Any, text: str, expected: dict[str, str]) -> None:
+    assert read(text) == expected
+
+
+def test_files_of_two_languages_are_joined_by_key(tmp_path: Path) -> None:
+    for language, text in (("en", '{"a": "Save", "b": "Only here"}'), ("es", '{"a": "Guardar", "c": "Otra"}')):
+        (tmp_path / "app" / language).mkdir(parents=True)
+        (tmp_path / "app" / language / "ui.json").write_text(text)
+    assert list(formats.twins(tmp_path, "app/**/*.json", "/es/", "/en/", formats.json_strings)) == [("Save", "Guardar")]
+
+
+def test_properties_may_have_lines_in_latin_1(tmp_path: Path) -> None:
+    (tmp_path / "m.properties").write_text("a=Year\nb=Village\n")
+    (tmp_path / "m_es.properties").write_bytes("a=Año\n".encode("latin-1") + "b=Población\n".encode())
+    pairs = formats.twins(tmp_path, "*_es.properties", "_es.properties", ".properties", formats.java_properties)
+    assert list(pairs) == [("Year", "Año"), ("Village", "Población")]
+
+
+def test_packed_strings_are_joined_by_number(tmp_path: Path) -> None:
+    for name, texts in (("en-US.pak", {1: b"Save", 7: b"Red"}), ("es.pak", {7: b"Rojo", 9: b"\x1f\x8bpage"})):
+        start, body, index = 12 + 6 * (len(texts) + 1), b"", b""
+        for number, text in texts.items():
+            index += struct.pack("<HI", number, start + len(body))
+            body += text
+        head = struct.pack("<IBxxxHH", 5, 1, len(texts), 0)
+        (tmp_path / name).write_bytes(head + index + struct.pack("<HI", 0, start + len(body)) + body)
+    assert list(formats.data_packs(tmp_path, ".")) == [("Red", "Rojo")]
+    (tmp_path / "es.pak").write_bytes(struct.pack("<IBxxxHH", 4, 1, 0, 0))
+    with pytest.raises(ValueError, match="version 4"):
+        list(formats.data_packs(tmp_path, "."))
+
+
+def test_every_source_has_a_licence_that_permits_and_is_credited() -> None:
+    notice = (PLUGIN / "NOTICE").read_text(encoding="utf-8")
+    used = json.loads((RECIPE / "adapter-pairs.json").read_text(encoding="utf-8"))["sources"]
+    for name, source in sources.SOURCES.items():
+        assert not re.search("GPL|SA", source.licence), name
+        assert f"| {name} | {used[name]:,} | {source.package} | {source.licence} |" in notice
+
+
+@pytest.mark.model
+def test_packed_rows_see_nothing_but_themselves_and_the_adapter_is_peft_s(tmp_path: Path) -> None:
+    """The loss of packed rows is that of each row alone under PEFT, and what is saved is what was trained."""
+    import adapter
+    import torch
+
+    from batchtrans_llama.card import read_adapter
+    from batchtrans_llama.load import load
+
+    pairs = [pair("Open %s", "Abrir %s"), pair("Save the file.", "Guarde el archivo."), pair("Red", "Rojo")] * 3
+    packed = adapter.Encoder(MODEL / "base").packed(pairs, seed=1)
+    assert packed.shape[0] == 1 and packed[0, 2].max() == len(pairs)
+    loaded = load(MODEL / "base", device="cpu", dtype="float32", quant="none")
+    changes = adapter.build(loaded, 16, MODEL / "adapter")
+    adapter.save(changes, argparse.Namespace(output=tmp_path, rank=16))
+    (tmp_path / "batchtrans.json").write_bytes((MODEL / "adapter" / "batchtrans.json").read_bytes())
+    alone = load(MODEL / "base", read_adapter(tmp_path), device="cpu", dtype="float32", quant="none").model
+    losses = []
+    with torch.no_grad():
+        together = adapter.packed_loss(loaded.model, torch.from_numpy(packed.astype("int32")), 0.0)
+        for number in range(1, len(pairs) + 1):
+            ids, learnt, _ = torch.from_numpy(packed[0][:, packed[0, 2] == number].astype("int64"))
+            scores = alone(ids[None]).logits[0].log_softmax(-1)[:-1].gather(1, ids[1:, None])[:, 0]
+            losses += (-scores[learnt[1:] > 0]).tolist()
+    assert together.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+@pytest.mark.model
+def test_labels_get_the_share_that_was_asked_for() -> None:
+    import adapter
+
+    known = [rows.Pair("Save", "Guardar", 2.0), rows.Pair("Red", "Rojo", 4.0), rows.Pair("a b c d e", "a", 18.0)]
+    weighed = adapter.with_labels(known, 0.6)
+    assert sum(each.weight for each in weighed[:2]) / sum(each.weight for each in weighed) == pytest.approx(0.6)
+    assert weighed[1].weight == 2 * weighed[0].weight and weighed[2] == known[2]
 
 
 def test_masks_stand_for_the_same_placeholder_on_both_sides() -> None:
@@ -388,20 +494,6 @@ def test_an_epoch_draws_a_pair_as_often_as_its_weight_says() -> None:
 def test_a_word_of_a_lexicon_is_often_met_with_a_capital() -> None:
     seen = Counter(rows.augment(pair("ripple", "onda"), random.Random(seed)) for seed in range(2000))
     assert seen["Ripple", "Onda"] > 700 < seen["ripple", "onda"]
-
-
-@pytest.mark.model
-def test_an_adapter_is_drawn_a_share_of_labels_and_each_of_them_equally_often() -> None:
-    import adapter
-
-    known = [pair(f"label {number}", "x") for number in range(10)]
-    known += [pair(f"a longer text with number {number}", "x") for number in range(1000)]
-    drawn = adapter.draw(known, 400, 0.75, 1)
-    counts = Counter(each.english for each in drawn if each.english.startswith("label"))
-    assert len(drawn) == 400 and set(counts.values()) == {30} and len(counts) == 10
-    assert drawn == adapter.draw(known, 400, 0.75, 1) != adapter.draw(known, 400, 0.75, 2)
-    by_weight = Counter(each.english for each in adapter.draw(known, 2020, None, 1))
-    assert set(by_weight.values()) == {2}
 
 
 def _adapter(folder: Path, factors: dict[str, Any], rank: int, prompt: str = "p") -> Path:

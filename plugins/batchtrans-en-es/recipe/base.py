@@ -144,33 +144,44 @@ def build(args: argparse.Namespace, tokenizer: Any) -> LlamaForCausalLM:
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    for name, module in model.named_modules():
-        if name.endswith(("embed_tokens", "o_proj", "down_proj")):
-            module.register_forward_hook(_dropout(args.dropout))
+    add_dropout(model, args.dropout)
     return model
 
 
-def _dropout(share: float) -> Callable[[torch.nn.Module, Any, torch.Tensor], torch.Tensor]:
-    """LLaMA has no dropout but in attention; this hook adds it to embeddings and to what enters the residual."""
-    return lambda module, inputs, output: F.dropout(output, share, module.training)
+def add_dropout(model: LlamaForCausalLM, share: float) -> None:
+    """LLaMA has no dropout but in attention; these hooks add it to embeddings and to what enters the residual."""
+
+    def drop(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return F.dropout(output, share, module.training)
+
+    for name, module in model.named_modules():
+        if name.endswith(("embed_tokens", "o_proj", "down_proj")):
+            module.register_forward_hook(drop)
 
 
-def forward(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
-    """Logits [rows, tokens, vocabulary]. Written out because the model's own forward builds an attention mask when
-    it is compiled, which keeps attention from its fast causal kernel."""
+def forward(model: LlamaForCausalLM, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Logits [rows, tokens, vocabulary]; ``mask`` [rows, 1, tokens, tokens] is true where a token sees another, all
+    before it where that is None. Written out because the model's own forward builds a mask when it is compiled, which
+    keeps attention from its fast causal kernel."""
     body = model.model
     hidden = body.embed_tokens(ids)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
     rotary = body.rotary_emb(hidden, position_ids=positions)
     for layer in body.layers:
-        hidden = layer(hidden, attention_mask=None, position_ids=positions, position_embeddings=rotary)
+        hidden = layer(hidden, attention_mask=mask, position_ids=positions, position_embeddings=rotary)
     logits: torch.Tensor = model.lm_head(body.norm(hidden))
     return logits
 
 
-def loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Weighted sum of the cross entropy; ``ids`` and ``weights`` are [rows, CONTEXT + 1]."""
-    logits = forward(model, ids[:, :-1]).float()
+def loss(
+    model: LlamaForCausalLM,
+    ids: torch.Tensor,
+    weights: torch.Tensor,
+    smoothing: float,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Weighted sum of the cross entropy; ``ids`` and ``weights`` are [rows, tokens + 1], ``mask`` as in forward."""
+    logits = forward(model, ids[:, :-1], mask).float()
     each = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none", label_smoothing=smoothing)
     return (each * weights[:, 1:].flatten()).sum()
 

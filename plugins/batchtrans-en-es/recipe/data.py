@@ -17,14 +17,17 @@ from batchtrans.syntaxes.prose import emphases
 
 #: How often a source is seen in an epoch, by the start of its name; 2 where nothing fits: interface strings, public
 #: information, prose. The documentation of a few products is two thirds of the corpus and must not drown the rest, and
-#: machine translation only fills gaps; the words of gather.py stand nowhere else and must be met several times.
+#: machine translation only fills gaps; the words of gather.py stand nowhere else and must be met several times, but the
+#: long messages of servers and tools, which have few labels.
 WEIGHTS = {
     "ms-dotnet-ht": 0.6, "ms-dyn365ops-ht": 0.6, "ms-aspnetcore-ht": 0.6, "ms-dyn365smb-ht": 0.6,
     "ms-alchemy-mt": 0.3, "ms-aspnetcore-mt": 0.3, "ms-dotnet-mt": 0.3, "ms-dotnet-bulk": 0.3,
     "ms-officedev-mt": 0.3, "ms-skype-mt": 0.3, "ms-win32-mt": 0.3,
     "ms-": 1.0, "python-docs-es": 1.0, "php-manual-es": 1.0, "react-": 1.0, "tldr-pages": 1.0,
     "osm-id-tagging": 1.0, "cldr-names": 1.0, "tatoeba-pivot": 1.0,
-    "libreoffice-ui": 4.0, "mozilla-ui": 3.0, "cldr-emoji": 4.0, "wordnet-mcr": 4.0,
+    "libreoffice-ui": 4.0, "mozilla-ui": 3.0, "cldr-emoji": 4.0, "wordnet-mcr": 4.0, "chromium": 4.0,
+    "home-assistant": 3.0, "superset": 3.0, "kolibri": 3.0, "vscode": 3.0, "indico": 3.0, "openmrs": 3.0,
+    "bagisto": 3.0, "horizon": 3.0, "postgresql": 1.0, "jmeter": 1.0,
 }  # fmt: skip
 LONGEST = 700  # characters; a longer segment is split into sentences before it reaches a model
 

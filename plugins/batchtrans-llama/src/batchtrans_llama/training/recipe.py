@@ -51,8 +51,8 @@ class Recipe:
         """The highest rate for a model of hidden size ``width``.
 
         A LoRA update of a layer moves its output in proportion to the layer's width, so narrow models take larger
-        steps: the rate grows as 2048 / width, up to eight times. For 576 that is 7e-4; 1e-3 was used for the embedded
-        model's own adapter.
+        steps: the rate grows as 2048 / width, up to eight times. For 576 that is 7e-4; 2e-3 was used for the embedded
+        model's own adapter, in batches of 49,152 tokens.
         """
         return self.rate * min(8.0, max(1.0, _RATE_WIDTH / width)) if self.scaled_rate else self.rate
 
