@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -46,7 +47,7 @@ PSEUDO = ("--to", "es", "--backend", "pseudo")
         (["run", "a.txt", "--to", "../x", "--backend", "pseudo"], 2, "not a language code"),
         (["run", "a.txt", "--to", "", "--backend", "pseudo"], 2, "not a language code"),
         (["run", "a.txt", *PSEUDO, "-o", "nowhere/a.txt"], 2, "no directory nowhere"),
-        (["run", "a.txt", *PSEUDO, "--log", "nowhere/log"], 1, "nowhere/log cannot be made in the directory nowhere"),
+        (["run", "a.txt", *PSEUDO, "--log", "nowhere/log"], 1, "or write elsewhere with --log."),
         (["run", "a.txt", *PSEUDO, "--memory", "none.csv"], 2, "no memory file"),
         (["run", "a.txt", "-", *PSEUDO], 2, "one document"),
         (["run", "-", *PSEUDO, "--in-place"], 2, "--in-place"),
@@ -223,6 +224,17 @@ def test_what_standard_output_does_not_take_is_not_said_to_be_written(tmp_path: 
     assert done.stderr == (
         b"batchtrans: error: standard output cannot be written: No space left on device\n  Name a file with -o.\n"
     )
+
+
+@pytest.mark.parametrize(("redirected", "stream"), [("a.txt -o - >&-", "output"), ("- --format txt <&-", "input")])
+def test_a_closed_standard_stream_is_said(tmp_path: Path, redirected: str, stream: str) -> None:
+    (tmp_path / "a.txt").write_text("one thing\n")
+    command = shlex.join([sys.executable, "-m", "batchtrans", "run", *PSEUDO]) + " " + redirected
+    done = subprocess.run(command, shell=True, cwd=tmp_path, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 2
+    message = f"batchtrans: error: standard {stream} is closed\n  Name a file, or connect it.\n"
+    assert done.stderr.decode() == message
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_directories_and_globs_are_searched_but_not_for_outputs(cli: Cli, tmp_path: Path) -> None:

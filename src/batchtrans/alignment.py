@@ -325,7 +325,7 @@ class AlignmentLog:
             if created:
                 os.chmod(path, no_more_open_than(path, *([document] if document else ())))
         except OSError as error:
-            raise unwritable(path, error) from None
+            raise unwritable(path, error, option="--log") from None
         self._file: IO[bytes] = os.fdopen(descriptor, "r+b")
         _lock(self._file, path)
         self.history = read_history(path)

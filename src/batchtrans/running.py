@@ -145,6 +145,9 @@ def _plan(given: Mapping[str, Any], found: Registry, stack: ExitStack) -> tuple[
         )
     if given["in_place"]:
         raise UsageError("--in-place needs a file, not -")
+    for needed, stream, name in ((from_stdin, sys.stdin, "input"), (to_stdout, sys.stdout, "output")):
+        if needed and stream is None:  # the shell's <&- and >&-
+            raise UsageError(f"standard {name} is closed", "Name a file, or connect it.")
     spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batchtrans-")))
     if from_stdin:
         if format_name is None:

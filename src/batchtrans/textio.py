@@ -209,13 +209,16 @@ def _usual_mode() -> int:
     return 0o666 & ~mask
 
 
-def unwritable(path: Path, error: OSError, *, atomically: bool = False) -> BatchtransError:
+def unwritable(path: Path, error: OSError, *, atomically: bool = False, option: str = "-o") -> BatchtransError:
     """What to say of a file that cannot be opened for writing or, where it comes to its place ``atomically``, not be
-    made beside it. One that is not there yet, or is to be replaced, it is the directory that does not allow."""
+    made beside it. One that is not there yet, or is to be replaced, it is the directory that does not allow. Where the
+    file stands is chosen by ``option``."""
     exists = os.path.exists(path)
     verb = "replaced" if exists else "made"
     what = "cannot be written" if exists and not atomically else f"cannot be {verb} in the directory {path.parent}"
-    return BatchtransError(f"{path} {what}: {error.strerror or error}", "Make it writable, or write elsewhere with -o.")
+    return BatchtransError(
+        f"{path} {what}: {error.strerror or error}", f"Make it writable, or write elsewhere with {option}."
+    )
 
 
 class AtomicFile:
