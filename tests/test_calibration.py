@@ -437,7 +437,11 @@ def test_a_bound_holds_for_what_is_taken_from_an_earlier_run(cli: Cli, noisy: Pa
             2,
             "has no calibration",
         ),
-        (["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "2"], 2, "between 0 and 100 %"),
+        (
+            ["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "2"],
+            2,
+            "a percentage or a share below 1",
+        ),
         (["run", "a.txt", "--to", "es", "--backend", "noisy", "--max-error", "x%"], 2, "Write 2% or 0.02"),
         (["run", "a.txt", "--to", "es", "--mark", "none", "--max-error", "2%"], 2, "--mark none does not"),
         (["calibrate", "pairs.csv", "--to", "es", "--backend", "noisy"], 2, "too few to calibrate"),

@@ -182,6 +182,8 @@ def test_no_form_is_judged_more_strictly_without_a_flag(
         ("It is gone", "~~Ya~~ no está", "markup"),
         ("_Open", "Abrir", "accelerator"),
         ("Save &As", "&Guardar &como", "accelerator"),
+        ("Search && Replace", "Buscar &reemplazar", "accelerator"),
+        ("Search && &Replace", "Buscar & &reemplazar", "accelerator"),
         ("Go", "Vaya usted de inmediato y sin demora alguna al lugar señalado", "length"),
         ("Open it in YouTube", "Abrirlo en el tubo", "names"),
         ("Open it in the tube", "Abrirlo en YouTube", "names"),
@@ -198,6 +200,7 @@ def test_names_may_stay_and_numbers_may_change_their_separators() -> None:
     assert not codes("PostgreSQL", "PostgreSQL")
     assert not codes("It costs 1,024.5 euros", "Cuesta 1.024,5 euros")
     assert not codes("_Open", "_Abrir") and not codes("Find && &replace", "Buscar && &cambiar")
+    assert not codes("Search && replace", "Buscar y cambiar")
 
 
 @pytest.mark.parametrize(

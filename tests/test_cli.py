@@ -237,6 +237,15 @@ def test_a_closed_standard_stream_is_said(tmp_path: Path, redirected: str, strea
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_the_translators_names_are_left_to_the_translators(cli: Cli, tmp_path: Path) -> None:
+    entries = ('msgid "translator-credits"', 'msgctxt "EMAIL OF TRANSLATORS"\nmsgid "Your emails"', 'msgid "Open"')
+    (tmp_path / "a.po").write_text("".join(f'{entry}\nmsgstr ""\n\n' for entry in entries))
+    done = cli("run", "a.po", *PSEUDO)
+    assert done.returncode == 0 and b"written: 1, not selected: 2" in done.stderr
+    assert (tmp_path / "a.es.po").read_text().count('msgstr ""\n\n') == 2
+    assert b"up to date" in cli("run", "a.po", *PSEUDO).stderr
+
+
 def test_directories_and_globs_are_searched_but_not_for_outputs(cli: Cli, tmp_path: Path) -> None:
     for name in ("d/a.txt", "d/sub/b.po", "d/sub/.hidden/c.txt", "d/notes.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -213,6 +213,9 @@ def test_texts_are_cut_behind_tabs_and_keep_all_white_space(text: str) -> None:
     ("text", "cores"),
     [
         ("  -m,  --mirror           shortcut for -N\n", ["-m,  --mirror", "shortcut for -N"]),
+        ("  -d DIRECTORY     base\n", ["-d", "DIRECTORY", "base"]),
+        ("  -n, --name NAME     of a file\n", ["-n, --name", "NAME", "of a file"]),
+        ("  -q      quiet mode\n", ["-q", "quiet mode"]),
         ("Name    Size\n", ["Name", "Size"]),
         ("One.  Two.", ["One.  Two."]),
         ("a wrapped\n      line", ["a wrapped", "line"]),
@@ -249,7 +252,11 @@ def test_mending_twice_is_mending_once_and_keeps_placeholders(source: str, targe
         ("a;;b;c", ["a;;b;c"]),
         ("%s;name;size", ["%s;name;size"]),
         ("/Buddies/Add Buddy (new)...", ["/", "Buddies", "/", "Add Buddy (new)..."]),
-        ("/_View/Show _Empty", ["/_View/Show _Empty"]),  # a key within an item: one text
+        ("/_View/Show _Empty", ["/_", "View", "/", "Show _Empty"]),
+        ("/File/<Separator>", ["/", "File", "/", "<Separator>"]),
+        ("/&File/Sort by %s/---", ["/&", "File", "/", "Sort by %s", "/", "---"]),
+        ("/Help/", ["/", "Help", "/"]),
+        ("/Help says what each of the commands does", ["/Help says what each of the commands does"]),
         ("/_Show/_Empty Groups", ["/_", "Show", "/_", "Empty Groups"]),
         ("/usr/share/doc", ["/usr/share/doc"]),
         ("/Library/Fonts", ["/Library/Fonts"]),
@@ -260,7 +267,7 @@ def test_the_items_of_a_list_are_texts_of_their_own(text: str, cores: list[str])
     parts = cut(text, frozenset(), "en")
     assert [part.core for part in parts] == cores
     assert "".join(part.put_back(part.core) for part in parts) == text
-    assert all(part.copied for part in parts if part.core in (*";|/", "/_"))
+    assert all(part.copied for part in parts if part.core in (*";|/", "/_", "/&"))
     assert not any(part.copied for part in parts if part.core in ("Show", "Song", "curve", "Empty Groups"))
 
 

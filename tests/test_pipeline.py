@@ -298,7 +298,9 @@ def test_in_place_keeps_the_input_beside_itself(
     assert (tmp_path / "a.po~").stat().st_mode & 0o777 == 0o640
     assert 'msgstr "El First one"' in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o640
+    written = path.stat().st_mtime_ns
     assert slow("a.po", "--in-place").returncode == 0
+    assert path.stat().st_mtime_ns == written and not (tmp_path / "a.po~1").exists()  # nothing was to change
     assert traced(tmp_path / "trace") == ["First one"]
 
 
@@ -628,10 +630,11 @@ def test_no_backup_ever_replaces_another(
     (tmp_path / "a.txt").write_text("one thing\n")
     (tmp_path / "a.txt~").write_text("the user's own\n")
     assert slow("a.txt", "--in-place").returncode == 0
-    assert slow("a.txt", "--in-place", "--fresh").returncode == 0
-    assert slow("a.txt", "--in-place", "--log", "other.jsonl").returncode == 0
+    for text, *options in (("two things\n", "--fresh"), ("three things\n", "--log", "other.jsonl")):
+        (tmp_path / "a.txt").write_text(text)
+        assert slow("a.txt", "--in-place", *options).returncode == 0
     kept = {path.read_text() for path in tmp_path.glob("a.txt~*")}
-    assert {"the user's own\n", "one thing\n", "El one thing\n"} <= kept
+    assert kept == {"the user's own\n", "one thing\n", "two things\n", "three things\n"}
 
 
 def test_a_text_replaced_in_place_and_edited_is_not_translated_again(

@@ -129,6 +129,9 @@ def test_symbols_at_the_edges_come_back_whatever_the_answer() -> None:
         ("<a href='%s'>%d</a>", "c-format", ["<a href='%s'>", "%d", "</a>"]),
         ("{0} of {n, plural, other {#}}", "", ["{0}", "{n, plural, other {", "#", "}}"]),
         ("icon \ue123 stays", "", ["\ue123"]),
+        ("Usage: a [-V] [-c|-d] «-m fast» (-x), -y", "", ["-V", "-c", "-d", "-m", "-x", "-y"]),
+        ("well-known - a -list, x-y, 5 -3, -vv", "", []),
+        ("\x1b[1mBold\x1b[0m, page\fpage, e\x08, a\tb\n", "", ["\x1b[1m", "\x1b[0m", "\f", "\x08"]),
     ],
 )
 def test_what_counts_as_a_placeholder(text: str, flags: str, expected: list[str]) -> None:

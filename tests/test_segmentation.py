@@ -53,6 +53,15 @@ def test_a_wrapped_sentence_is_one_part() -> None:
     ]
 
 
+def test_a_blank_line_parts_texts_whatever_their_words() -> None:
+    text = "Usage: foo [options] command\n\nfoo is a tool for lists\r\n\r\nof all the kinds\n"
+    assert [part.strip() for part in split(text)] == [
+        "Usage: foo [options] command",
+        "foo is a tool for lists",
+        "of all the kinds",
+    ]
+
+
 def test_two_blanks_behind_a_sentence_are_no_column() -> None:
     text = "We speak of freedom, not\nprice.  The licenses make sure that you\nhave the freedom to copy.\n"
     assert split(text) == [text]

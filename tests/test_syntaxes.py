@@ -230,7 +230,7 @@ def test_the_variants_of_a_selection_by_name_are_the_programs() -> None:
         ("no apples | one apple | {n} apples", ["|", "|", "{n}"]),
         ("between '{' and '}'", []),
         ("%'d files and %<PRIu64> days", ["%'d", "%<PRIu64>"]),
-        ("touch -t %04ld%02d%02d.%02d now", ["%04ld%02d%02d", "%02d"]),
+        ("touch -t %04ld%02d%02d.%02d now", ["-t", "%04ld%02d%02d", "%02d"]),
         ("100%s", []),
         ("a|b || c", []),
     ],
@@ -360,9 +360,9 @@ def test_of_a_role_only_the_name_is_kept() -> None:
     assert spans == [("role", ":ref:`"), ("tag", "<page>"), ("role", ":c:func:`"), ("code", "`that`")]
 
 
-def test_an_option_is_known_by_the_long_one_beside_it() -> None:
-    text = "-v, --verbose  Be -v verbose"
-    assert [text[span.start : span.end] for span in find(text)] == ["-v", "--verbose"]
+def test_options_are_known_short_and_long() -> None:
+    text = "-v, --verbose  Be [-v|-q] verbose - or a-b -verbose"
+    assert [text[span.start : span.end] for span in find(text)] == ["-v", "--verbose", "-v", "-q"]
 
 
 @pytest.mark.parametrize(

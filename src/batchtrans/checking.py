@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from . import checks as judges
+from . import protect
 from .alignment import WRITTEN, AlignmentRecord, Run, forms_of, is_log, read_groups, read_history
 from .errors import FormatError, UsageError
 from .findings import ERROR, RULES, WARNING, Checked, Finding, as_json, as_line, as_sarif
@@ -32,8 +33,6 @@ from .types import Document, OpenOptions, Problem, Segment, State
 #: The language of what says none: its texts are judged by what holds in all of them.
 UNKNOWN = "und"
 _TABLES = (".csv", ".tsv")
-#: Texts whose translations are the translators' names: GNOME's, KDE's.
-_CREDITS = frozenset({"translator-credits", "translator_credits", "NAME OF TRANSLATORS", "EMAIL OF TRANSLATORS"})
 #: A flag that begins so, in the manner of Weblate, keeps the check behind it from its entry.
 _IGNORE = "ignore-"
 
@@ -303,7 +302,7 @@ class Checker:
         return document
 
     def _segment(self, path: Path, document: Document, segment: Segment) -> Iterator[Finding]:
-        if segment.source[0] in _CREDITS:
+        if protect.asks_for_translators(segment.source[0], segment.context):
             return
         sources = form_sources(segment, document)
         plural = segment.source[1] if len(segment.source) > 1 else None

@@ -130,6 +130,8 @@ def _soft(
         yield Problem("names", f"the translation {names}")
     if (sign := access_key(source)) and target.replace(sign * 2, "").count(sign) != 1:
         yield Problem("accelerator", f"the source marks one key with {sign!r}, the translation none or several")
+    elif "&&" in source and _single_ampersands(source) != _single_ampersands(target):
+        yield Problem("accelerator", "the source writes '&&' for a sign, the translation one that marks a key, or none")
     if (pair := _doubled(target)) and not _doubled(source):
         yield Problem("doubled", f"a word is doubled: {pair}")
     if repeated(target) and not repeated(source):
@@ -176,6 +178,10 @@ def _names(text: str, spans: Sequence[Span]) -> list[str]:
 def _breadth(text: str) -> int:
     """The length of a text in characters of an alphabet."""
     return len(text) if text.isascii() else len(text) + 2 * len(_DENSE.findall(text))
+
+
+def _single_ampersands(text: str) -> int:
+    return text.replace("&&", "").count("&")
 
 
 def _doubled(text: str) -> str:

@@ -22,12 +22,15 @@ from .types import MASK_BASE, Constraint
 _MOST_TRIED = 12
 #: What parts columns: a tab with the white space behind it, or three blanks, which are not a line's indentation.
 _GAP = re.compile(r"\t\s*|(?<=\S) {3,}(?=\S)")
+#: Masks of options at the beginning of a column, before the name of their value (``-d DIRECTORY``), which a model puts
+#: first.
+_OPTION = re.compile(r"(?:[\ue000-\uf8ff],? )+(?=[A-Z]{2})")
 #: What parts the items of a list, and what an item is: a few plain words; in the path of a menu, a label, whose access
-#: key stays at its beginning.
+#: key stays where it stands before it.
 _SEPARATORS = ";|"
 _ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .+'’&-])*")
-_MENU_SIGN = "/_?"
-_MENU_ITEM = re.compile(r"[^\W_](?:[^\W_]|[ .…:+'’&()-])*")
+_MENU_SIGN = "/[_&]?"
+_MENU_WORDS = 5
 _QUOTES = {"java-format": "'", "icu-message-format": "'#"}
 
 
@@ -162,11 +165,13 @@ def cut(source: str, flags: frozenset[str], language: str, staying: Staying | No
 
 def _cells(text: str) -> list[str]:
     """The text cut behind the tabs and the runs of blanks within it: what they part are columns, such as an option and
-    what it does, not words of one sentence."""
+    what it does, not words of one sentence. An option is parted from its value."""
     if "\t" not in text and "   " not in text:
         return [text]
     lead, core, trail = protect.edges(text)
     ends = [match.end() for match in _GAP.finditer(core)]
+    if ends and (option := _OPTION.match(core, 0, ends[0])):
+        ends.insert(0, option.end())
     return _between(lead, [core[start:end] for start, end in pairwise((0, *ends, len(core)))], trail)
 
 
@@ -181,7 +186,7 @@ def _items(text: str) -> list[str]:
         items = core.removesuffix(sign).split(sign)
         if len(items) > 2 and all(_ITEM.fullmatch(item) and item[-1] != " " for item in items):
             return _between(lead, _parted(core, f"[{sign}]"), trail)
-    if MENU_PATH.match(core) and all(_MENU_ITEM.fullmatch(item) for item in re.split(_MENU_SIGN, core)[1:]):
+    if MENU_PATH.match(core) and all(len(item.split()) <= _MENU_WORDS for item in core.split("/")):
         return _between(lead, _parted(core, _MENU_SIGN), trail)
     return [text]
 

@@ -190,6 +190,15 @@ def edges(text: str) -> tuple[str, str, str]:
     return text[:start], core, text[start + len(core) :]
 
 
+#: What stands for the translators' names, as text or context: GNOME's, KDE's.
+_CREDITS = frozenset({"translator-credits", "translator_credits", "NAME OF TRANSLATORS", "EMAIL OF TRANSLATORS"})
+
+
+def asks_for_translators(text: str, context: str | None) -> bool:
+    """Whether a catalogue has the translators' names, or their addresses, in the place of this text's translation."""
+    return text in _CREDITS or context in _CREDITS
+
+
 def has_words(text: str, spans: Iterable[Span] = ()) -> bool:
     """Whether anything is left to translate: a letter outside the spans."""
     position = 0

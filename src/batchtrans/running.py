@@ -262,7 +262,7 @@ def _max_error(text: str | None, mark: str) -> float | None:
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise UsageError(f"--max-error takes a share between 0 and 100 %, not {text!r}", "Write 2% or 0.02.")
+        raise UsageError(f"--max-error takes a percentage or a share below 1, not {text!r}", "Write 2% or 0.02.")
     if mark != "low":
         raise UsageError(f"--max-error chooses what to mark, --mark {mark} does not", "Leave one of them out.")
     return share

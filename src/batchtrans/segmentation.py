@@ -29,7 +29,7 @@ _CUT = re.compile(r"[;:,)]?\s+")
 _ENDED = re.compile(r"[.!?:;…][\"'»”)]*$")
 #: Blanks between columns; two behind the end of a sentence are a habit of typists.
 _COLUMNS = re.compile(r"""(?<![.!?:"')\]]) {2}""")
-_ONE_END = re.compile(r"(?<![\r\n])(?:\r\n|\n|\r)$")
+_ONE_END = re.compile(r"(?<![\r\n])(?:\r\n|\n|\r)\Z")
 
 
 def split(text: str, language: str = "en") -> list[str]:

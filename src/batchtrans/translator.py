@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, count, islice, repeat
 from typing import NamedTuple
 
-from . import accelerators
+from . import accelerators, protect
 from . import checks as judges
 from . import parts as cutting
 from .alignment import WRITTEN, AlignmentRecord, Values, values_of
@@ -131,8 +131,12 @@ class Translator:
         return self._backend is not None and self._backend.verbatim
 
     def selects(self, segment: Segment) -> bool:
-        """Whether this run translates the segment at all."""
-        return segment.state in self._selected and any(text.strip() for text in segment.source)
+        """Whether this run translates the segment at all. The translators' names are for the translators to give."""
+        return (
+            segment.state in self._selected
+            and any(text.strip() for text in segment.source)
+            and not protect.asks_for_translators(segment.source[0], segment.context)
+        )
 
     def decide(self, window: Sequence[Segment]) -> Iterator[list[Decision]]:
         """Decide every segment of the window; decisions come as soon as they stand, in lists fit to be logged."""

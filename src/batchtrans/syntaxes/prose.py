@@ -29,7 +29,7 @@ _URL = r"""(?:https?|ftp|file|git|ssh)://[^\s<>"'`«»“”]*[^\s<>"'`«»“�
 #: How the path of a menu begins (``/Help/About``, ``/_View/_Sort``): with a word like a label's, of any script.
 #: Directories at the root are written small, but those of macOS; and what has a suffix is a file.
 _MENU = (
-    r"/(?=_?[^\W\d_a-z]_?[^\W\d_A-Z])"
+    r"/(?=[_&]?[^\W\d_a-z]_?[^\W\d_A-Z])"
     r"(?!(?:Applications|Library|Network|System|Users|Volumes)\b|[\w/+-]{0,255}\.\w)"
 )
 _PATH = (
@@ -75,8 +75,9 @@ _SHAPES = (
     Shape("linked", ("@:", "@."), r"(?<![\w.])@(?:\.[a-z]+)?:(?:\([\w.-]+\)|\{'[^'\s]+'\}|\w(?:[\w.-]*\w)?)"),
     Shape("pipe", ("|",), r"(?<=[^\s|] )\|(?= [^\s|])"),
     Shape("path", ("/", ":\\"), _PATH),
-    Shape("option", ("--",), r"(?<![^\s\"'(\[,|])(?:--[a-z](?:[\w-]*\w)(?![\w-])|-[A-Za-z](?=,? {1,2}--[a-z]))"),
+    Shape("option", ("-",), r"(?<![^\s\"'(\[,|«“‘])(?:--[a-z](?:[\w-]*\w)|-[A-Za-z])(?![\w-])"),
     Shape("escape", ("\\",), _ESCAPE),
+    Shape("control", (), r"\x1b\[[\d;]*[A-Za-z]|[\0-\x08\x0b\x0c\x0e-\x1f\x7f]+"),
     Shape("mask", (), "[\ue000-\uf8ff]"),
 )
 #: Characters that begin or end a placeholder of any syntax, and stand in prose hardly ever. Apostrophes, which quote in
@@ -84,7 +85,7 @@ _SHAPES = (
 SIGNS = "@<>`%{}$&\\/~[]|"
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
 #: What a text with any placeholder has somewhere, and most texts have nowhere: a character of each sign, or a mask.
-SIGNAL = re.compile("[@<`%{$&|/\\\\\\]\ue000-\uf8ff]|--|www\\.")
+SIGNAL = re.compile("[@<`%{$&|/\\\\\\]\ue000-\uf8ff\0-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\\w)-|www\\.")
 #: Matches a text that begins with the path of a menu.
 MENU_PATH = re.compile(_MENU)
 #: Of these a declared syntax knows more.
@@ -103,6 +104,8 @@ def find(text: str, declared: bool) -> Iterator[tuple[int, int, str]]:
     kinds = [kind for sign, kind in _SIGNS if sign in text and not (declared and kind in _UNDECLARED)]
     if not text.isascii():
         kinds.append("mask")
+    if not text.isprintable():  # a line break is not, either
+        kinds.append("control")
     if kinds:
         for match in _compiled(tuple(kinds)).finditer(text):
             yield match.start(), match.end(), match.lastgroup or ""
