@@ -22,6 +22,8 @@ class Shape(NamedTuple):
     pattern: str
 
 
+_CONTROLS = r"\0-\x08\x0b\x0c\x0e-\x1f\x7f"  # all but tabs and line breaks
+_CONTROL = re.compile(f"[{_CONTROLS}]")
 _ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]+))?"""
 _SIZE = r"(?:hh|h|ll|l|L|q|j|z|t|I64|I32|I)?"
 
@@ -77,7 +79,7 @@ _SHAPES = (
     Shape("path", ("/", ":\\"), _PATH),
     Shape("option", ("-",), r"(?<![^\s\"'(\[,|«“‘])(?:--[a-z](?:[\w-]*\w)|-[A-Za-z])(?![\w-])"),
     Shape("escape", ("\\",), _ESCAPE),
-    Shape("control", (), r"\x1b\[[\d;]*[A-Za-z]|[\0-\x08\x0b\x0c\x0e-\x1f\x7f]+"),
+    Shape("control", (), rf"\x1b\[[\d;]*[A-Za-z]|[{_CONTROLS}]+"),
     Shape("mask", (), "[\ue000-\uf8ff]"),
 )
 #: Characters that begin or end a placeholder of any syntax, and stand in prose hardly ever. Apostrophes, which quote in
@@ -85,14 +87,14 @@ _SHAPES = (
 SIGNS = "@<>`%{}$&\\/~[]|"
 _SIGNS = tuple((sign, shape.kind) for shape in _SHAPES for sign in shape.signs)
 #: What a text with any placeholder has somewhere, and most texts have nowhere: a character of each sign, or a mask.
-SIGNAL = re.compile("[@<`%{$&|/\\\\\\]\ue000-\uf8ff\0-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\\w)-|www\\.")
+SIGNAL = re.compile("[@<`%{$&|/\\\\\\]\ue000-\uf8ff" + _CONTROLS + "]|(?<!\\w)-|www\\.")
 #: Matches a text that begins with the path of a menu.
 MENU_PATH = re.compile(_MENU)
 #: Of these a declared syntax knows more.
 _UNDECLARED = ("printf", "brace", "variable", "linked", "pipe")
 
 
-@lru_cache
+@lru_cache(1024)
 def _compiled(kinds: tuple[str, ...]) -> re.Pattern[str]:
     groups = (f"(?P<{shape.kind}>{shape.pattern})" for shape in _SHAPES if shape.kind in kinds)
     return re.compile("|".join(groups), re.DOTALL)
@@ -104,7 +106,7 @@ def find(text: str, declared: bool) -> Iterator[tuple[int, int, str]]:
     kinds = [kind for sign, kind in _SIGNS if sign in text and not (declared and kind in _UNDECLARED)]
     if not text.isascii():
         kinds.append("mask")
-    if not text.isprintable():  # a line break is not, either
+    if _CONTROL.search(text):
         kinds.append("control")
     if kinds:
         for match in _compiled(tuple(kinds)).finditer(text):
