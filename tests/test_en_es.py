@@ -348,7 +348,9 @@ def test_packed_strings_are_joined_by_number(tmp_path: Path) -> None:
 def test_every_source_has_a_licence_that_permits_and_is_credited() -> None:
     notice = (PLUGIN / "NOTICE").read_text(encoding="utf-8")
     used = json.loads((RECIPE / "adapter-pairs.json").read_text(encoding="utf-8"))["sources"]
+    script = (RECIPE / "packages.sh").read_text(encoding="utf-8")
     for name, source in sources.SOURCES.items():
+        assert all(version in script for version in source.version.split(", ")), name
         assert not re.search("GPL|SA", source.licence), name
         assert f"| {name} | {used[name]:,} | {source.package} | {source.licence} |" in notice
 

@@ -128,9 +128,9 @@ def _soft(
         yield Problem("numbers", f"the translation {numbers}")
     if names := _changed(_names(source, ours), _names(target, theirs)):
         yield Problem("names", f"the translation {names}")
-    if (sign := access_key(source)) and target.replace(sign * 2, "").count(sign) != 1:
+    if (sign := access_key(source)) and _alone(target, sign) != 1:
         yield Problem("accelerator", f"the source marks one key with {sign!r}, the translation none or several")
-    elif "&&" in source and _single_ampersands(source) != _single_ampersands(target):
+    elif "&&" in source and _alone(source, "&") != _alone(target, "&"):
         yield Problem("accelerator", "the source writes '&&' for a sign, the translation one that marks a key, or none")
     if (pair := _doubled(target)) and not _doubled(source):
         yield Problem("doubled", f"a word is doubled: {pair}")
@@ -180,8 +180,9 @@ def _breadth(text: str) -> int:
     return len(text) if text.isascii() else len(text) + 2 * len(_DENSE.findall(text))
 
 
-def _single_ampersands(text: str) -> int:
-    return text.replace("&&", "").count("&")
+def _alone(text: str, sign: str) -> int:
+    """How often a sign stands in a text and is not doubled, which writes the sign itself."""
+    return text.replace(sign * 2, "").count(sign)
 
 
 def _doubled(text: str) -> str:

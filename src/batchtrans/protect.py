@@ -194,7 +194,7 @@ def edges(text: str) -> tuple[str, str, str]:
 _CREDITS = frozenset({"translator-credits", "translator_credits", "NAME OF TRANSLATORS", "EMAIL OF TRANSLATORS"})
 
 
-def asks_for_translators(text: str, context: str | None) -> bool:
+def asks_for_translators(text: str, context: str) -> bool:
     """Whether a catalogue has the translators' names, or their addresses, in the place of this text's translation."""
     return text in _CREDITS or context in _CREDITS
 

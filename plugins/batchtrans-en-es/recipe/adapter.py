@@ -15,9 +15,8 @@ import math
 import multiprocessing
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
 from importlib.metadata import version
 from itertools import count
@@ -27,9 +26,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from base import AHEAD, CHUNK, add_dropout, learning_rate, loss
+from average import CARD, WEIGHTS
+from base import add_dropout, encoded, learning_rate, loss
 from peft import LoraConfig
-from rows import Pair, epoch, read_pairs, texts
+from rows import Pair, read_pairs, texts
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import parametrize
 
@@ -41,8 +41,9 @@ from batchtrans_llama.training.recipe import PROJECTIONS
 
 WIDTH = 512  # tokens that rows are packed into; a longer row is dropped
 LABEL_WORDS = 4  # a pair of more English words is no label
-WEIGHTS = "adapter_model.safetensors"
+SCALE = 2  # alpha / r
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
+_FACTORS = ("A", "B")
 _IDS, _SUPERVISED, _ROW = range(3)  # the planes of Packed
 
 #: [lines, 3, WIDTH + 1]: token ids; 1 where the token is a label that is learnt; the number of its row within the line,
@@ -103,7 +104,7 @@ def _start_worker(base: Path) -> None:
     _encoder = Encoder(base)
 
 
-def _pack(pairs: list[Pair], seed: int) -> Packed:
+def _pack(pairs: list[Pair], seed: int, number: int) -> Packed:
     return _encoder.packed(pairs, seed)
 
 
@@ -121,21 +122,10 @@ def with_labels(pairs: list[Pair], share: float) -> list[Pair]:
 
 
 def batches(pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int) -> Iterator[tuple[int, Packed]]:
-    """Endless batches of ``size`` lines, with the number of the epoch they come from; every epoch is drawn anew."""
-    waiting: deque[tuple[int, Future[Packed]]] = deque()
-    chunks = (
-        (number, drawn[start : start + CHUNK], seed + 1000 * number + start // CHUNK)
-        for number in count(1)
-        for drawn in [epoch(pairs, seed + number)]
-        for start in range(0, len(drawn), CHUNK)
-    )
+    """Endless batches of ``size`` lines, with the number of the epoch they come from."""
     lines = np.empty((0, 3, WIDTH + 1), dtype=np.int16)
-    while True:
-        while len(waiting) < AHEAD:
-            number, chunk, chunk_seed = next(chunks)
-            waiting.append((number, pool.submit(_pack, chunk, chunk_seed)))
-        number, future = waiting.popleft()
-        lines = np.concatenate([lines, future.result()])
+    for number, more in encoded(pool, pairs, seed, _pack):
+        lines = np.concatenate([lines, more])
         while len(lines) >= size:
             yield number, lines[:size]
             lines = lines[size:]
@@ -148,14 +138,14 @@ def build(loaded: Loaded, rank: int, start: Path | None) -> dict[str, Change]:
     changes = {}
     for name, module in list(loaded.model.named_modules()):
         if name.rsplit(".", 1)[-1] in PROJECTIONS:
-            changes[name] = Change(module.weight, rank, 2.0)
+            changes[name] = Change(module.weight, rank, SCALE)
             parametrize.register_parametrization(module, "weight", changes[name])
     if start is not None:
         stored = load_file(start / WEIGHTS, device=str(loaded.device))
         with torch.no_grad():
             for name, change in changes.items():
-                for factor in (change.A, change.B):
-                    factor.copy_(stored[_key(name, "A" if factor is change.A else "B")])
+                for factor in _FACTORS:
+                    getattr(change, factor).copy_(stored[_key(name, factor)])
     return changes
 
 
@@ -221,7 +211,7 @@ def save(changes: dict[str, Change], args: argparse.Namespace) -> None:
         base_model_name_or_path="batchtrans/en-es-base",
         inference_mode=True,
         r=args.rank,
-        lora_alpha=2 * args.rank,
+        lora_alpha=SCALE * args.rank,
         lora_dropout=0.05,  # for who goes on from it with peft; none was used here
         target_modules=list(PROJECTIONS),
     )
@@ -229,14 +219,14 @@ def save(changes: dict[str, Change], args: argparse.Namespace) -> None:
     factors = {
         _key(name, factor): getattr(change, factor).detach().half().contiguous()
         for name, change in changes.items()
-        for factor in ("A", "B")
+        for factor in _FACTORS
     }
     save_file(factors, args.output / WEIGHTS, metadata={"format": "pt"})
 
 
 def card(args: argparse.Namespace, tokenizer: Any, last: dict[str, float]) -> dict[str, Any]:
     """What stands in batchtrans.json: enough to refuse a wrong base and to make the adapter again."""
-    before = json.loads((args.start / "batchtrans.json").read_text(encoding="utf-8"))["training"] if args.start else []
+    before = json.loads((args.start / CARD).read_text(encoding="utf-8"))["training"] if args.start else []
     before = before if isinstance(before, list) else [before]  # an average
     chosen = ("seed", "rate", "labels", "lines", "dropout", "smoothing")
     return {
@@ -248,7 +238,7 @@ def card(args: argparse.Namespace, tokenizer: Any, last: dict[str, float]) -> di
         "source_lang": "en",
         "target_lang": "es",
         "masks": mask_count(tokenizer),
-        "lora": {"r": args.rank, "alpha": 2 * args.rank, "target_modules": list(PROJECTIONS)},
+        "lora": {"r": args.rank, "alpha": SCALE * args.rank, "target_modules": list(PROJECTIONS)},
         "data": {args.pairs.name: {"sha256": hashlib.sha256(args.pairs.read_bytes()).hexdigest()}},
         "training": [*before, {**{name: getattr(args, name) for name in chosen}, **last}],
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -294,7 +284,7 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     save(changes, args)
     text = json.dumps(card(args, loaded.tokenizer, last), indent=1, ensure_ascii=False)
-    (args.output / "batchtrans.json").write_text(text + "\n", encoding="utf-8")
+    (args.output / CARD).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The adapter that is shipped, on a GPU and without a hand: one adapter, two that go on from it with more labels and with
 # fewer, the average of the three, scores, probes. adapters.sh PAIRS BASE DEV WORK; beside 26.5 minutes of training it
-# takes about six, most of them to compile; the two can train at once on two GPUs.
+# takes some, most of them to compile; the two can train at once on two GPUs.
 set -euo pipefail
 pairs=$1 base=$2 dev=$3 work=$4
 cd "$(dirname "$0")"

@@ -93,32 +93,41 @@ def _start_worker(tokenizer_file: str, dropout: float, dropout_share: float) -> 
     _encoder = Encoder(tokenizer_file, dropout, dropout_share)
 
 
-def _encode_chunk(pairs: list[Pair], seed: int, reverse_share: float) -> Rows:
+def _encode_chunk(pairs: list[Pair], seed: int, number: int, reverse_epochs: int) -> Rows:
     chance = random.Random(seed)
     drawn = texts(pairs, chance)
+    reverse_share = 0.5 if number <= reverse_epochs else 0.0
     return _encoder.rows([row[::-1] if chance.random() < reverse_share else row for row in drawn], chance)
 
 
-def batches(
-    pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int, reverse_epochs: int
-) -> Iterator[tuple[int, Rows]]:
-    """Endless batches of ``size`` rows, with the number of the epoch they come from; every epoch is drawn anew."""
-    waiting: deque[tuple[int, Future[Rows]]] = deque()
+def encoded(
+    pool: ProcessPoolExecutor, pairs: list[Pair], seed: int, encode: Callable[[list[Pair], int, int], Any]
+) -> Iterator[tuple[int, Any]]:
+    """Endless chunks of pairs, encoded by the workers ahead of time, with the number of the epoch they come from; every
+    epoch is drawn anew. ``encode`` takes the pairs of a chunk, its seed and that number."""
+    waiting: deque[tuple[int, Future[Any]]] = deque()
     chunks = (
         (number, drawn[start : start + CHUNK], seed + 1000 * number + start // CHUNK)
         for number in count(1)
         for drawn in [epoch(pairs, seed + number)]
         for start in range(0, len(drawn), CHUNK)
     )
-    ids = np.empty((0, CONTEXT + 1), dtype=np.uint16)
-    kinds = np.empty((0, CONTEXT + 1), dtype=np.uint8)
     while True:
         while len(waiting) < AHEAD:
             number, chunk, chunk_seed = next(chunks)
-            reverse_share = 0.5 if number <= reverse_epochs else 0.0
-            waiting.append((number, pool.submit(_encode_chunk, chunk, chunk_seed, reverse_share)))
+            waiting.append((number, pool.submit(encode, chunk, chunk_seed, number)))
         number, future = waiting.popleft()
-        more_ids, more_kinds = future.result()
+        yield number, future.result()
+
+
+def batches(
+    pool: ProcessPoolExecutor, pairs: list[Pair], size: int, seed: int, reverse_epochs: int
+) -> Iterator[tuple[int, Rows]]:
+    """Endless batches of ``size`` rows, with the number of the epoch they come from."""
+    ids = np.empty((0, CONTEXT + 1), dtype=np.uint16)
+    kinds = np.empty((0, CONTEXT + 1), dtype=np.uint8)
+    encode = partial(_encode_chunk, reverse_epochs=reverse_epochs)
+    for number, (more_ids, more_kinds) in encoded(pool, pairs, seed, encode):
         ids, kinds = np.concatenate([ids, more_ids]), np.concatenate([kinds, more_kinds])
         while len(ids) >= size:
             yield number, (ids[:size], kinds[:size])

@@ -26,9 +26,8 @@ from data import key, read_corpus
 
 LONGEST = 300  # characters of a pair's English; longer text is documentation, of which the corpus has enough
 _ACCESS_KEY = re.compile(r"~(?=\w)|(?:(?<![A-Z])&(?=\w)|&(?=[a-z]))(?!\w+;)|(?<![_\"'])_(?=[^\W_])")
-_NAME = re.compile(
-    r"[^\W_]+[_&][^\W_]+"
-)  # one that stands on both sides, or is all of a text in small letters, has no access key
+#: One that stands on both sides, or is all of a text in small letters, has no access key.
+_NAME = re.compile(r"[^\W_]+[_&][^\W_]+")
 _ICU = re.compile(r"\{\s*\w+\s*,")  # plural and select forms of ICU messages
 _TAG = re.compile(r"<[^>]*>")
 _INDENTED = re.compile(r"\s*\n[ \t]+\S")  # how a text within a template begins
@@ -100,10 +99,10 @@ def usable(english: str, spanish: str) -> bool:
 def without_key(english: str, spanish: str) -> tuple[str, str]:
     """The pair without the sign of its access key, where each side has one. ``&`` between capitals (``R&D``) or before
     an entity's name is none, nor is ``_`` in a name."""
-    shared = (english.islower() and _NAME.fullmatch(english)) or set(_NAME.findall(english)).intersection(
-        _NAME.findall(spanish)
-    )
-    if not shared and len(_ACCESS_KEY.findall(english)) == len(_ACCESS_KEY.findall(spanish)) == 1:
+    names = [set(_NAME.findall(side)) for side in (english, spanish)]
+    if names[0] & names[1] or (english.islower() and _NAME.fullmatch(english)):
+        return english, spanish
+    if len(_ACCESS_KEY.findall(english)) == len(_ACCESS_KEY.findall(spanish)) == 1:
         return _ACCESS_KEY.sub("", english), _ACCESS_KEY.sub("", spanish)
     return english, spanish
 
